@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The pure rooms, the same files that the module is built from, as a host crate.
+
+#[path = "../../../src/format/mod.rs"]
+pub mod format;
+#[path = "../../../src/store.rs"]
+pub mod store;
+
+/// CRC-32C of `bytes` continued from `seed`, without the final inversion: as the kernel's
+/// `crc32c()`.
+pub fn crc32c(seed: u32, bytes: &[u8]) -> u32 {
+    !crc32c::crc32c_append(!seed, bytes)
+}
