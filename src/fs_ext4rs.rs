@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! ext4rs: the ext4 file system in Rust, with every regular file's buffered I/O through iomap.
+//!
+//! This file is wiring only: the module's head and its rooms.
+
+// While rooms land one by one, some wait for their first caller.
+#![allow(dead_code)]
+
+use kernel::prelude::*;
+
+mod bindings;
+pub mod format;
+pub mod kern;
+pub mod store;
+
+pub use kern::crc32c::crc32c;
+
+/// The loaded module.
+struct Ext4Rs;
+
+impl kernel::Module for Ext4Rs {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        pr_info!("loaded {}\n", size_of::<bindings::iomap_ops>());
+        Ok(Ext4Rs)
+    }
+}
+
+module! {
+    type: Ext4Rs,
+    name: "ext4rs",
+    authors: ["The ext4rs developers"],
+    description: "ext4 file system in Rust, with iomap",
+    license: "GPL",
+    alias: ["fs-ext4rs"],
+}

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The safe wrappers over C interfaces that the `kernel` crate lacks.
+//!
+//! All `unsafe` of the module lives here and in `bindings`. A file here wraps one C object or one
+//! idiom, says which C header it comes from, and states the invariants on which its SAFETY
+//! comments rest. Rooms above use these types and never see a raw pointer.
+
+pub mod crc32c;
+pub mod ops;
