@@ -7,4 +7,9 @@
 //! comments rest. Rooms above use these types and never see a raw pointer.
 
 pub mod crc32c;
+pub mod fs;
+pub mod log;
+pub mod nofs;
 pub mod ops;
+pub mod rwsem;
+pub mod super_block;

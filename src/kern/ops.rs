@@ -265,6 +265,11 @@ macro_rules! define_shim {
             R: IntoC,
             $($A: FromC),+
         {
+            /// What C calls.
+            ///
+            /// # Safety
+            ///
+            /// The arguments are those of the operation.
             unsafe extern "C" fn shim<F, R, $($A),+>($($arg: $A::C),+) -> R::C
             where
                 F: Fn($($A),+) -> R + Copy,
