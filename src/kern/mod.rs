@@ -6,8 +6,12 @@
 //! idiom, says which C header it comes from, and states the invariants on which its SAFETY
 //! comments rest. Rooms above use these types and never see a raw pointer.
 
+pub mod attr;
 pub mod crc32c;
+pub mod dentry;
+pub mod dir_context;
 pub mod fs;
+pub mod inode;
 pub mod log;
 pub mod nofs;
 pub mod ops;

@@ -104,6 +104,8 @@ pub mod flags {
     pub const RDONLY: usize = bindings::SB_RDONLY;
     /// Write at once.
     pub const SYNCHRONOUS: usize = bindings::SB_SYNCHRONOUS;
+    /// Write directories at once.
+    pub const DIRSYNC: usize = bindings::SB_DIRSYNC;
     /// Access control lists.
     pub const POSIXACL: usize = bindings::SB_POSIXACL;
     /// Times are written lazily.
