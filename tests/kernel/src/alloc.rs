@@ -178,6 +178,10 @@ impl<T> KVec<T> {
         }
     }
 
+    pub fn drain_all(&mut self) -> std::vec::Drain<'_, T> {
+        self.0.drain(..)
+    }
+
     pub fn truncate(&mut self, len: usize) {
         self.0.truncate(len);
     }
