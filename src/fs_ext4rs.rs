@@ -11,6 +11,7 @@ use kernel::prelude::*;
 
 mod bindings;
 pub mod format;
+pub mod jbd_glue;
 pub mod kern;
 pub mod store;
 

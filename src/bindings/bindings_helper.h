@@ -113,6 +113,7 @@ EXT4RS_CONST(slab_flags_t, SLAB_TEMPORARY);
 EXT4RS_CONST(int, I_DIRTY);
 EXT4RS_CONST(size_t, PAGE_SIZE);
 EXT4RS_CONST(loff_t, MAX_LFS_FILESIZE);
+EXT4RS_CONST(unsigned long, HZ);
 
 #include "helpers.c"
 #endif

@@ -89,3 +89,6 @@ void ext4rs_helper_inode_unlock(struct inode *inode)
 {
 	inode_unlock(inode);
 }
+
+/* One file a topic, as rooms grow. */
+#include "helpers/jbd2.c"

@@ -7,11 +7,13 @@
 //! comments rest. Rooms above use these types and never see a raw pointer.
 
 pub mod attr;
+pub mod buffer;
 pub mod crc32c;
 pub mod dentry;
 pub mod dir_context;
 pub mod fs;
 pub mod inode;
+pub mod jbd2;
 pub mod log;
 pub mod nofs;
 pub mod ops;

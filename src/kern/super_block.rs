@@ -6,10 +6,12 @@
 //! an `F::Super` ([`NewSuperBlock`] becomes [`SuperBlock`]), `kill_sb` takes that away after the last
 //! inode is gone.
 
+use super::buffer::Device;
 use super::fs::FileSystem;
 use super::ops::CObject;
 use crate::bindings;
 use core::marker::PhantomData;
+use core::ptr::NonNull;
 use kernel::prelude::*;
 use kernel::types::Opaque;
 
@@ -80,6 +82,19 @@ impl<F: FileSystem> SuperBlock<F> {
         unsafe {
             let flags = &raw mut (*self.as_ptr()).s_flags;
             flags.write_volatile(flags.read_volatile() | flags::RDONLY);
+        }
+    }
+
+    /// The device, for metadata I/O.
+    pub(crate) fn device(&self) -> Device {
+        // SAFETY: `s_bdev` is open, and the block size set, from before `fill_super` until after
+        // the last inode and the journal are gone.
+        unsafe {
+            let sb = self.as_ptr();
+            Device::from_raw(
+                NonNull::new_unchecked((*sb).s_bdev),
+                (*sb).s_blocksize as u32,
+            )
         }
     }
 
