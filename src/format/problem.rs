@@ -1,53 +1,125 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a checked conversion found wrong with bytes from the disk.
+//! What was found wrong with something read from the disk.
+//!
+//! Pure code returns a [`Problem`]; the kernel layer adds inode and block, logs it, and hands the
+//! errno to its caller.
 
 use kernel::prelude::*;
 
-/// A corruption found on disk: what is wrong, and the value that shows it.
-///
-/// As an [`Error`] it is `EFSCORRUPTED`, or `EFSBADCRC` for a checksum that does not match; the
-/// layer that knows inode and block logs both with the text.
+/// The class of a [`Problem`]; decides the errno.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A value that no sound file system holds: `EFSCORRUPTED`.
+    Corrupt,
+    /// A checksum does not match: `EFSBADCRC`.
+    BadChecksum,
+    /// Sound as far as known, but not supported: `EINVAL`.
+    Unsupported,
+    /// Not an ext4 file system, or a geometry that makes no sense: `EINVAL`.
+    Invalid,
+    /// The structure is not in use (a free inode): `ESTALE`.
+    Unused,
+}
+
+/// Something wrong on the disk: what, and the offending value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// What is wrong, as a phrase for the log.
+    /// A phrase for the log; the name of the feature where `kind` is [`Kind::Unsupported`].
     pub what: &'static str,
-    /// The offending value.
+    /// The value found.
     pub value: u64,
+    /// The class of the problem.
+    pub kind: Kind,
 }
 
 impl Problem {
-    /// The phrase of every checksum mismatch.
-    const BAD_CHECKSUM: &'static str = "bad checksum";
-
-    /// `what` is wrong, as `value` shows.
+    /// A corrupt value: `what` is wrong, as `value` shows.
     pub const fn new(what: &'static str, value: u64) -> Self {
-        Self { what, value }
+        Self {
+            what,
+            value,
+            kind: Kind::Corrupt,
+        }
     }
 
-    /// The checksum stored with a structure, `stored`, is not that of its bytes.
+    /// A checksum that does not match; `value` is the one found on disk.
+    pub const fn bad_checksum(what: &'static str, value: u32) -> Self {
+        Self {
+            what,
+            value: value as u64,
+            kind: Kind::BadChecksum,
+        }
+    }
+
+    /// As [`bad_checksum`](Self::bad_checksum), where the place says enough.
     pub const fn checksum(stored: u32) -> Self {
-        Self::new(Self::BAD_CHECKSUM, stored as u64)
+        Self::bad_checksum("bad checksum", stored)
     }
 
     /// Whether this is a checksum mismatch.
     pub fn is_checksum(&self) -> bool {
-        self.what == Self::BAD_CHECKSUM
+        self.kind == Kind::BadChecksum
+    }
+
+    /// A sound but unsupported thing, by its name.
+    pub const fn unsupported(name: &'static str, value: u64) -> Self {
+        Self {
+            what: name,
+            value,
+            kind: Kind::Unsupported,
+        }
+    }
+
+    /// A geometry that makes no sense.
+    pub const fn invalid(what: &'static str, value: u64) -> Self {
+        Self {
+            what,
+            value,
+            kind: Kind::Invalid,
+        }
+    }
+
+    /// A structure that is not in use.
+    pub const fn unused(what: &'static str, value: u64) -> Self {
+        Self {
+            what,
+            value,
+            kind: Kind::Unused,
+        }
+    }
+
+    /// The errno for the caller.
+    pub fn errno(&self) -> Error {
+        match self.kind {
+            Kind::Corrupt => EFSCORRUPTED,
+            Kind::BadChecksum => EFSBADCRC,
+            Kind::Unsupported | Kind::Invalid => EINVAL,
+            Kind::Unused => ESTALE,
+        }
     }
 }
 
 impl From<Problem> for Error {
-    fn from(problem: Problem) -> Self {
-        if problem.is_checksum() {
-            EFSBADCRC
-        } else {
-            EFSCORRUPTED
-        }
+    fn from(problem: Problem) -> Error {
+        problem.errno()
     }
 }
 
 impl core::fmt::Display for Problem {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{} ({})", self.what, self.value)
+        match self.kind {
+            Kind::Unsupported => write!(f, "not supported: {} ({:#x})", self.what, self.value),
+            _ => write!(f, "{} ({})", self.what, self.value),
+        }
+    }
+}
+
+/// Turns a failed check into a [`Problem`].
+pub(crate) fn ensure(good: bool, problem: Problem) -> Result<(), Problem> {
+    if good {
+        Ok(())
+    } else {
+        Err(problem)
     }
 }

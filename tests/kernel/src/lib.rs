@@ -14,4 +14,5 @@ pub mod prelude {
     pub use crate::error::{code::*, Error, Result};
     pub use core::mem::{align_of, size_of};
     pub use zerocopy::{FromBytes, IntoBytes};
+    pub use zerocopy_derive::{FromBytes, IntoBytes};
 }
