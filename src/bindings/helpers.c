@@ -92,3 +92,117 @@ void ext4rs_helper_inode_unlock(struct inode *inode)
 
 /* One file a topic, as rooms grow. */
 #include "helpers/jbd2.c"
+
+/* File data: page cache, iomap, completion. */
+
+void ext4rs_helper_filemap_invalidate_lock(struct address_space *mapping)
+{
+	filemap_invalidate_lock(mapping);
+}
+
+void ext4rs_helper_filemap_invalidate_unlock(struct address_space *mapping)
+{
+	filemap_invalidate_unlock(mapping);
+}
+
+void ext4rs_helper_filemap_invalidate_lock_shared(struct address_space *mapping)
+{
+	filemap_invalidate_lock_shared(mapping);
+}
+
+void ext4rs_helper_filemap_invalidate_unlock_shared(struct address_space *mapping)
+{
+	filemap_invalidate_unlock_shared(mapping);
+}
+
+void ext4rs_helper_sb_start_pagefault(struct super_block *sb)
+{
+	sb_start_pagefault(sb);
+}
+
+void ext4rs_helper_sb_end_pagefault(struct super_block *sb)
+{
+	sb_end_pagefault(sb);
+}
+
+void ext4rs_helper_mapping_set_large_folios(struct address_space *mapping)
+{
+	mapping_set_large_folios(mapping);
+}
+
+bool ext4rs_helper_filemap_range_needs_writeback(struct address_space *mapping,
+						 loff_t first, loff_t last)
+{
+	return filemap_range_needs_writeback(mapping, first, last);
+}
+
+loff_t ext4rs_helper_folio_next_pos(const struct folio *folio)
+{
+	return folio_next_pos(folio);
+}
+
+ssize_t ext4rs_helper_generic_write_sync(struct kiocb *iocb, ssize_t count)
+{
+	return generic_write_sync(iocb, count);
+}
+
+void ext4rs_helper_file_accessed(struct file *file)
+{
+	file_accessed(file);
+}
+
+struct inode *ext4rs_helper_file_inode(const struct file *file)
+{
+	return file_inode(file);
+}
+
+void ext4rs_helper_inode_lock_shared(struct inode *inode)
+{
+	inode_lock_shared(inode);
+}
+
+void ext4rs_helper_inode_unlock_shared(struct inode *inode)
+{
+	inode_unlock_shared(inode);
+}
+
+int ext4rs_helper_inode_trylock(struct inode *inode)
+{
+	return inode_trylock(inode);
+}
+
+size_t ext4rs_helper_iov_iter_count(const struct iov_iter *iter)
+{
+	return iov_iter_count(iter);
+}
+
+void ext4rs_helper_INIT_WORK(struct work_struct *work, work_func_t func)
+{
+	INIT_WORK(work, func);
+}
+
+bool ext4rs_helper_queue_work(struct workqueue_struct *wq, struct work_struct *work)
+{
+	return queue_work(wq, work);
+}
+
+struct workqueue_struct *ext4rs_helper_alloc_reclaim_workqueue(const char *name,
+							       const char *instance)
+{
+	return alloc_workqueue("%s/%s", WQ_MEM_RECLAIM | WQ_PERCPU, 0, name, instance);
+}
+
+void ext4rs_helper_INIT_LIST_HEAD(struct list_head *list)
+{
+	INIT_LIST_HEAD(list);
+}
+
+void ext4rs_helper_list_add(struct list_head *item, struct list_head *head)
+{
+	list_add(item, head);
+}
+
+void ext4rs_helper_list_del_init(struct list_head *item)
+{
+	list_del_init(item);
+}

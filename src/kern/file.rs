@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Open regular files (`struct file`, `struct kiocb`, `struct vm_fault`).
+//!
+//! A file system implements [`RegularFile`]; [`operations`] makes the VFS's table of it. What
+//! every file system does alike (reading through the page cache, mapping, splicing) goes straight
+//! to the VFS's own functions.
+
+use super::{
+    fs::FileSystem,
+    inode::Inode,
+    iomap::{self, Mapper, WriteCheck},
+    ops::{shim2, shim3, shim4, zeroed, CObject, FromC, Table},
+};
+use crate::bindings;
+use core::{
+    marker::PhantomData,
+    ops::Range,
+    ptr::{self, NonNull},
+};
+use kernel::{error::to_result, ffi::c_int, prelude::*, types::Opaque};
+
+/// An open file of a file system `F`.
+///
+/// # Invariants
+///
+/// A `struct file` whose inode belongs to `F`.
+#[repr(transparent)]
+pub(crate) struct File<F>(Opaque<bindings::file>, PhantomData<F>);
+
+// SAFETY: Transparent over the C struct; the tables made here are set on inodes of `F` only.
+unsafe impl<F: FileSystem> CObject for File<F> {
+    type C = bindings::file;
+}
+
+impl<F: FileSystem> File<F> {
+    fn as_ptr(&self) -> *mut bindings::file {
+        self.0.get()
+    }
+
+    /// The inode whose data the file holds.
+    pub(crate) fn inode(&self) -> &Inode<F> {
+        // SAFETY: By the type invariant; an open file holds a reference to its inode.
+        unsafe { Inode::from_raw(bindings::file_inode(self.as_ptr())) }
+    }
+
+    /// Whether the file was opened for writing.
+    pub(crate) fn writes(&self) -> bool {
+        // SAFETY: `f_mode` does not change in this bit once the file is open.
+        unsafe { (*self.as_ptr()).f_mode & bindings::FMODE_WRITE != 0 }
+    }
+
+    /// Whether a write must be on disk before it returns.
+    pub(crate) fn is_sync(&self) -> bool {
+        // SAFETY: A racing `fcntl()` may change the flags; one word is read.
+        let flags = unsafe { ptr::read_volatile(&raw const (*self.as_ptr()).f_flags) };
+        flags & bindings::O_DSYNC != 0
+    }
+
+    /// `fsync()`'s first half: starts and awaits writeback of `range`, and reports errors that
+    /// this file has not been told of.
+    ///
+    /// # Errors
+    ///
+    /// What writeback met.
+    pub(crate) fn write_and_wait(&self, range: Range<i64>) -> Result {
+        // SAFETY: The file is open.
+        to_result(unsafe {
+            bindings::file_write_and_wait_range(self.as_ptr(), range.start, range.end)
+        })
+    }
+
+    /// `fsync()`'s end: an error of writeback that this file has not been told of.
+    ///
+    /// # Errors
+    ///
+    /// That error.
+    pub(crate) fn check_writeback_error(&self) -> Result {
+        // SAFETY: The file is open.
+        to_result(unsafe { bindings::file_check_and_advance_wb_err(self.as_ptr()) })
+    }
+
+    /// Moves the file position, if `to` is between 0 and `max`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`.
+    pub(crate) fn set_position(&self, to: i64, max: u64) -> Result<i64> {
+        // SAFETY: The file is open.
+        position(unsafe { bindings::vfs_setpos(self.as_ptr(), to, limit(max)) })
+    }
+
+    /// `lseek()` other than `SEEK_HOLE` and `SEEK_DATA`, in a file of `size` bytes that could
+    /// have `max`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`.
+    pub(crate) fn seek(&self, offset: i64, whence: Whence, max: u64, size: u64) -> Result<i64> {
+        // SAFETY: The file is open.
+        position(unsafe {
+            bindings::generic_file_llseek_size(
+                self.as_ptr(),
+                offset,
+                whence.0,
+                limit(max),
+                limit(size),
+            )
+        })
+    }
+
+    /// Drops set-user-ID bits and file capabilities, and sets the times, as a write does. The
+    /// caller holds the inode's rwsem for writing.
+    ///
+    /// # Errors
+    ///
+    /// What changing the inode meets.
+    pub(crate) fn modified(&self) -> Result {
+        // SAFETY: The file is open.
+        to_result(unsafe { bindings::file_modified(self.as_ptr()) })
+    }
+}
+
+/// A size as C has it.
+fn limit(bytes: u64) -> bindings::loff_t {
+    bindings::loff_t::try_from(bytes).unwrap_or(bindings::loff_t::MAX)
+}
+
+/// A position, or an errno in its place.
+fn position(value: bindings::loff_t) -> Result<i64> {
+    if value < 0 {
+        to_result(c_int::try_from(value).unwrap_or(EINVAL.to_errno()))?;
+    }
+    Ok(value)
+}
+
+/// A count, or an errno in its place.
+fn count(value: isize) -> Result<usize> {
+    match usize::try_from(value) {
+        Ok(n) => Ok(n),
+        Err(_) => Err(Error::from_errno(
+            c_int::try_from(value).unwrap_or(EINVAL.to_errno()),
+        )),
+    }
+}
+
+/// What `lseek()` counts from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Whence(c_int);
+
+impl Whence {
+    /// The next data.
+    pub(crate) const DATA: Self = Self(bindings::SEEK_DATA as c_int);
+    /// The next hole.
+    pub(crate) const HOLE: Self = Self(bindings::SEEK_HOLE as c_int);
+}
+
+// SAFETY: A plain number.
+unsafe impl FromC for Whence {
+    type C = c_int;
+    unsafe fn from_c(c: c_int) -> Self {
+        Self(c)
+    }
+}
+
+/// A write to a file: where and how (`struct kiocb`), and the bytes (`struct iov_iter`).
+pub(crate) struct Write<'a, F> {
+    iocb: NonNull<bindings::kiocb>,
+    from: NonNull<bindings::iov_iter>,
+    life: PhantomData<&'a File<F>>,
+}
+
+impl<F: FileSystem> Write<'_, F> {
+    /// The file that is written.
+    pub(crate) fn file(&self) -> &File<F> {
+        // SAFETY: Both are valid for the call that made `self`, and the file is one of `F`.
+        unsafe { &*(*self.iocb.as_ptr()).ki_filp.cast() }
+    }
+
+    /// The byte position of the write.
+    pub(crate) fn pos(&self) -> u64 {
+        // SAFETY: The kiocb is valid for the call that made `self`.
+        unsafe { (*self.iocb.as_ptr()).ki_pos }.max(0) as u64
+    }
+
+    /// The bytes left to write.
+    pub(crate) fn len(&self) -> usize {
+        // SAFETY: The iterator is valid for the call that made `self`.
+        unsafe { bindings::iov_iter_count(self.from.as_ptr()) }
+    }
+
+    fn flag(&self, flag: c_int) -> bool {
+        // SAFETY: The kiocb is valid for the call that made `self`.
+        unsafe { (*self.iocb.as_ptr()).ki_flags & flag != 0 }
+    }
+
+    /// Whether the write must not sleep.
+    pub(crate) fn nowait(&self) -> bool {
+        self.flag(bindings::IOCB_NOWAIT)
+    }
+
+    /// Whether the write bypasses the page cache.
+    pub(crate) fn direct(&self) -> bool {
+        self.flag(bindings::IOCB_DIRECT as c_int)
+    }
+
+    /// The checks that come before every write: limits, `O_APPEND`. Shortens the write to what is
+    /// allowed and returns what is left. The caller holds the inode's rwsem.
+    ///
+    /// # Errors
+    ///
+    /// `EFBIG`, `ETXTBSY`, `EINVAL`.
+    pub(crate) fn checks(&mut self) -> Result<usize> {
+        // SAFETY: Both are valid for the call that made `self`.
+        count(unsafe { bindings::generic_write_checks(self.iocb.as_ptr(), self.from.as_ptr()) })
+    }
+
+    /// As [`File::modified`], respecting [`Write::nowait`].
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` where it would sleep; what changing the inode meets.
+    pub(crate) fn modified(&mut self) -> Result {
+        // SAFETY: The kiocb is valid for the call that made `self`.
+        to_result(unsafe { bindings::kiocb_modified(self.iocb.as_ptr()) })
+    }
+
+    /// Copies the bytes into the page cache, with blocks from `M`. The caller holds the inode's
+    /// rwsem for writing.
+    ///
+    /// # Errors
+    ///
+    /// What mapping and copying meet, where nothing was written.
+    pub(crate) fn buffered<M, C>(&mut self) -> Result<usize>
+    where
+        M: Mapper<Fs = F>,
+        C: WriteCheck<Fs = F>,
+    {
+        // SAFETY: Both are valid for the call that made `self`; the tables are static.
+        count(unsafe {
+            bindings::iomap_file_buffered_write(
+                self.iocb.as_ptr(),
+                self.from.as_ptr(),
+                iomap::ops::<M>(),
+                iomap::write_ops::<C>(),
+                ptr::null_mut(),
+            )
+        })
+    }
+
+    /// After `written` bytes: waits until they are on disk, where the file or the write asks for
+    /// that. The caller no longer holds the inode's rwsem.
+    ///
+    /// # Errors
+    ///
+    /// What `fsync()` meets.
+    pub(crate) fn sync(&mut self, written: usize) -> Result<usize> {
+        let written = isize::try_from(written).map_err(|_| EINVAL)?;
+        // SAFETY: The kiocb is valid for the call that made `self`.
+        count(unsafe { bindings::generic_write_sync(self.iocb.as_ptr(), written) })
+    }
+}
+
+/// A regular file's operations.
+pub(crate) trait RegularFile: Sized + 'static {
+    /// The file system that the files belong to.
+    type Fs: FileSystem;
+    /// Finds the blocks for stores through mappings.
+    type Fault: Mapper<Fs = Self::Fs>;
+
+    /// `open()`.
+    fn open(inode: &Inode<Self::Fs>, file: &File<Self::Fs>) -> Result;
+
+    /// The last `close()`.
+    fn release(inode: &Inode<Self::Fs>, file: &File<Self::Fs>);
+
+    /// `lseek()`.
+    fn seek(file: &File<Self::Fs>, offset: i64, whence: Whence) -> Result<i64>;
+
+    /// `write()` and its kin.
+    fn write(write: &mut Write<'_, Self::Fs>) -> Result<usize>;
+
+    /// `fsync()`, or `fdatasync()` where `data_only`, of the bytes from `first` to `last`.
+    fn fsync(file: &File<Self::Fs>, first: i64, last: i64, data_only: bool) -> Result;
+
+    /// `fallocate()`; `mode` has the `FALLOC_FL_*` bits.
+    fn fallocate(file: &File<Self::Fs>, mode: i32, offset: i64, len: i64) -> Result;
+}
+
+/// # Safety
+///
+/// Called by the VFS with a file of `T::Fs` and an iterator over the bytes to write.
+unsafe extern "C" fn write_iter<T: RegularFile>(
+    iocb: *mut bindings::kiocb,
+    from: *mut bindings::iov_iter,
+) -> isize {
+    let (Some(iocb), Some(from)) = (NonNull::new(iocb), NonNull::new(from)) else {
+        return EINVAL.to_errno() as isize;
+    };
+    let mut write = Write {
+        iocb,
+        from,
+        life: PhantomData,
+    };
+    match T::write(&mut write) {
+        Ok(n) => isize::try_from(n).unwrap_or(isize::MAX),
+        Err(e) => e.to_errno() as isize,
+    }
+}
+
+/// # Safety
+///
+/// Called by the VFS for a writable mapping of a file of `T::Fs`.
+unsafe extern "C" fn page_mkwrite<T: RegularFile>(
+    fault: *mut bindings::vm_fault,
+) -> bindings::vm_fault_t {
+    // SAFETY: The fault's mapping holds a reference to its file, and that one to its inode. The
+    // locks are taken and released here, in the order super block, mapping, folio.
+    unsafe {
+        let file = (*(*fault).__bindgen_anon_1.vma).vm_file;
+        let inode = bindings::file_inode(file);
+        bindings::sb_start_pagefault((*inode).i_sb);
+        bindings::file_update_time(file);
+        let mapping = (*inode).i_mapping;
+        bindings::filemap_invalidate_lock_shared(mapping);
+        let ret = bindings::iomap_page_mkwrite(fault, iomap::ops::<T::Fault>(), ptr::null_mut());
+        bindings::filemap_invalidate_unlock_shared(mapping);
+        bindings::sb_end_pagefault((*inode).i_sb);
+        ret
+    }
+}
+
+struct VmTable<T>(PhantomData<T>);
+
+impl<T: RegularFile> VmTable<T> {
+    const OPS: &'static bindings::vm_operations_struct = &bindings::vm_operations_struct {
+        fault: Some(bindings::filemap_fault),
+        map_pages: Some(bindings::filemap_map_pages),
+        page_mkwrite: Some(page_mkwrite::<T>),
+        ..zeroed()
+    };
+}
+
+/// # Safety
+///
+/// Called by the VFS to prepare a mapping of a file of `T::Fs`.
+unsafe extern "C" fn mmap_prepare<T: RegularFile>(desc: *mut bindings::vm_area_desc) -> c_int {
+    // SAFETY: The descriptor is valid for the call, and its file open.
+    unsafe {
+        bindings::file_accessed((*desc).file);
+        (*desc).vm_ops = VmTable::<T>::OPS;
+    }
+    0
+}
+
+fn open<T: RegularFile>(inode: &Inode<T::Fs>, file: &File<T::Fs>) -> Result {
+    T::open(inode, file)
+}
+
+fn release<T: RegularFile>(inode: &Inode<T::Fs>, file: &File<T::Fs>) -> Result {
+    T::release(inode, file);
+    Ok(())
+}
+
+fn fsync<T: RegularFile>(file: &File<T::Fs>, first: i64, last: i64, data_only: c_int) -> Result {
+    T::fsync(file, first, last, data_only != 0)
+}
+
+fn fallocate<T: RegularFile>(
+    file: &File<T::Fs>,
+    mode: c_int,
+    offset: i64,
+    len: i64,
+) -> Result<usize> {
+    T::fallocate(file, mode, offset, len).map(|()| 0)
+}
+
+/// The VFS's table for the files of `T`.
+pub(crate) const fn operations<T: RegularFile>() -> Table<bindings::file_operations> {
+    Table::new(bindings::file_operations {
+        llseek: Some(shim3(&T::seek)),
+        read_iter: Some(bindings::generic_file_read_iter),
+        write_iter: Some(write_iter::<T>),
+        mmap_prepare: Some(mmap_prepare::<T>),
+        open: Some(shim2(&open::<T>)),
+        release: Some(shim2(&release::<T>)),
+        fsync: Some(shim4(&fsync::<T>)),
+        fallocate: Some(shim4(&fallocate::<T>)),
+        get_unmapped_area: Some(bindings::thp_get_unmapped_area),
+        splice_read: Some(bindings::filemap_splice_read),
+        splice_write: Some(bindings::iter_file_splice_write),
+        setlease: Some(bindings::generic_setlease),
+        fop_flags: bindings::FOP_DONTCACHE,
+        ..zeroed()
+    })
+}

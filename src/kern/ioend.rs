@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Completions of writeback that need task context (`struct iomap_ioend`).
+//!
+//! Each inode has a [`CompletionQueue`]. The bio's end, often in an interrupt, puts the ioend on
+//! the queue and wakes the queue's work item; the work item takes all that is there, sorts and
+//! merges it, hands each merged stretch to [`Completion::complete`], and only then ends the
+//! folios' writeback. So whoever waited for a folio's writeback has also waited for what the
+//! completion changed in the file's metadata.
+//!
+//! Lock order: the queue's spinlock is innermost, taken with interrupts off. `complete` runs
+//! without locks, inside a NOFS scope.
+
+use super::{fs::FileSystem, inode::Inode, nofs::NoFs, workqueue::Workqueue};
+use crate::bindings;
+use core::{marker::PhantomData, ops::Range, ptr};
+use kernel::{
+    error::to_result,
+    prelude::*,
+    sync::{new_spinlock_irq, SpinLockIrq},
+    types::Opaque,
+};
+
+/// A finished stretch of writeback, several adjacent ones merged.
+pub(crate) struct Finished {
+    /// The bytes of the file; the end never lies past the file's size when it was submitted.
+    pub(crate) range: Range<u64>,
+    /// Whether the blocks were unwritten when the stretch was submitted.
+    pub(crate) unwritten: bool,
+    /// What the device said.
+    pub(crate) outcome: Result,
+}
+
+/// A file system's part in the completion of writeback.
+pub(crate) trait Completion: Sized + 'static {
+    /// The file system that the inodes belong to.
+    type Fs: FileSystem;
+
+    /// The queue of `inode`; the same one in each call.
+    fn queue(inode: &Inode<Self::Fs>) -> &CompletionQueue<Self>;
+
+    /// Where the work of `inode`'s queue runs.
+    fn workqueue(inode: &Inode<Self::Fs>) -> &Workqueue;
+
+    /// Records in the metadata that `finished` is on the device, or not. May sleep and start a
+    /// transaction. An error makes the folios' writeback fail as an I/O error does.
+    fn complete(inode: &Inode<Self::Fs>, finished: &Finished) -> Result;
+
+    /// Notes that `n` ioends were merged into another one.
+    fn merged(inode: &Inode<Self::Fs>, n: u32);
+}
+
+/// Finished ioends that wait for the worker: the first one; `io_list.next` leads to the others.
+///
+/// # Invariants
+///
+/// Each ioend on the chain is finished, and only the chain refers to it.
+struct Chain(*mut bindings::iomap_ioend);
+
+// SAFETY: By the type invariant the chain owns the ioends, and any thread may finish an ioend.
+unsafe impl Send for Chain {}
+
+/// An inode's completions on the way to task context.
+///
+/// # Invariants
+///
+/// `work` is an initialised work item that runs `run::<C>`.
+#[pin_data]
+pub(crate) struct CompletionQueue<C> {
+    #[pin]
+    pending: SpinLockIrq<Chain>,
+    #[pin]
+    work: Opaque<bindings::work_struct>,
+    kind: PhantomData<C>,
+}
+
+// SAFETY: The chain is behind its lock, and a work item may be queued from any thread.
+unsafe impl<C> Send for CompletionQueue<C> {}
+// SAFETY: As above.
+unsafe impl<C> Sync for CompletionQueue<C> {}
+
+impl<C: Completion> CompletionQueue<C> {
+    /// An empty queue, to be placed in the file system's part of an inode.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            // INVARIANT: The chain is empty.
+            pending <- new_spinlock_irq!(Chain(ptr::null_mut())),
+            // INVARIANT: `INIT_WORK` initialises the item to run `run::<C>`.
+            // SAFETY: `slot` is valid for writes.
+            work <- Opaque::ffi_init(|slot| unsafe { bindings::INIT_WORK(slot, Some(run::<C>)) }),
+            kind: PhantomData,
+        })
+    }
+
+    /// Waits until everything that was queued before the call has been completed.
+    ///
+    /// Not to be called with a handle, a folio lock or `i_data_sem` held: completion takes them.
+    pub(crate) fn drain(&self) {
+        // SAFETY: The item is initialised, and it stays while `self` is borrowed.
+        unsafe { bindings::flush_work(self.work.get()) };
+    }
+
+    /// Whether nothing waits. A worker may still be busy with what it took.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pending.lock().0.is_null()
+    }
+}
+
+/// Sends the ioend to the worker when its bio ends.
+pub(super) fn complete_in_worker<C: Completion>(ioend: &mut bindings::iomap_ioend) {
+    ioend.io_bio.bi_end_io = Some(end_bio::<C>);
+    // The worker's task is enough; the block layer need not defer the bio to a task of its own.
+    ioend.io_bio.bi_flags &= !(1u16 << bindings::BIO_COMPLETE_IN_TASK);
+}
+
+/// # Safety
+///
+/// Called at the end of a bio that lies in an ioend of an inode of `C::Fs`.
+unsafe extern "C" fn end_bio<C: Completion>(bio: *mut bindings::bio) {
+    // SAFETY: By the function's contract; from here the ioend is ours alone. The inode stays
+    // alive: the folios of the ioend are under writeback, which eviction waits for.
+    unsafe {
+        let ioend: *mut bindings::iomap_ioend =
+            kernel::container_of!(bio, bindings::iomap_ioend, io_bio);
+        let inode = Inode::<C::Fs>::from_raw((*ioend).io_inode);
+        let queue = C::queue(inode);
+        let mut pending = queue.pending.lock();
+        let first = pending.0;
+        (*ioend).io_list.next = first.cast();
+        // INVARIANT: The bio has ended, and nobody else refers to the ioend.
+        pending.0 = ioend;
+        // The inode may go as soon as a worker has finished this ioend. So the work is queued
+        // with the lock held, which a worker that runs already has to take first.
+        if first.is_null() {
+            bindings::queue_work(C::workqueue(inode).as_ptr(), queue.work.get());
+        }
+    }
+}
+
+/// # Safety
+///
+/// Called by the workqueue with the work item of a `CompletionQueue<C>`.
+unsafe extern "C" fn run<C: Completion>(work: *mut bindings::work_struct) {
+    let _nofs = NoFs::enter();
+    // SAFETY: By the function's contract. `Opaque` is transparent. The queue stays alive until
+    // the last ioend taken below is finished: eviction waits for the folios, then drains.
+    let queue: &CompletionQueue<C> =
+        unsafe { &*kernel::container_of!(Opaque::cast_from(work), CompletionQueue<C>, work) };
+
+    let mut first = core::mem::replace(&mut queue.pending.lock().0, ptr::null_mut());
+    // SAFETY: By the invariant of `Chain`, all that was on it is ours now; the ioends are linked
+    // into a list whose head lives on this stack until all are taken off it.
+    unsafe {
+        let mut list = core::mem::zeroed::<bindings::list_head>();
+        let list = ptr::addr_of_mut!(list);
+        bindings::INIT_LIST_HEAD(list);
+        while !first.is_null() {
+            let ioend = first;
+            first = (*ioend).io_list.next.cast();
+            // The chain is last in, first out.
+            bindings::list_add(ptr::addr_of_mut!((*ioend).io_list), list);
+        }
+        bindings::iomap_sort_ioends(list);
+        while (*list).next != list {
+            let ioend: *mut bindings::iomap_ioend =
+                kernel::container_of!((*list).next, bindings::iomap_ioend, io_list);
+            bindings::list_del_init(ptr::addr_of_mut!((*ioend).io_list));
+            bindings::iomap_ioend_try_merge(ioend, list);
+            finish::<C>(ioend);
+        }
+    }
+}
+
+/// Completes `ioend` and those that were merged into it.
+///
+/// # Safety
+///
+/// `ioend` is a finished ioend of an inode of `C::Fs`, owned by the caller, who gives it up.
+unsafe fn finish<C: Completion>(ioend: *mut bindings::iomap_ioend) {
+    // SAFETY: By the function's contract the ioend is valid until `iomap_finish_ioends()` below,
+    // and with its folios under writeback so is the inode.
+    unsafe {
+        let inode = Inode::<C::Fs>::from_raw((*ioend).io_inode);
+        let head = ptr::addr_of_mut!((*ioend).io_list);
+        let (mut merged, mut next) = (0, (*head).next);
+        while next != head {
+            merged += 1;
+            next = (*next).next;
+        }
+        if merged != 0 {
+            C::merged(inode, merged);
+        }
+        let start = (*ioend).io_offset.max(0) as u64;
+        let status = bindings::blk_status_to_errno((*ioend).io_bio.bi_status);
+        let finished = Finished {
+            range: start..start.saturating_add((*ioend).io_size as u64),
+            unwritten: u32::from((*ioend).io_flags) & bindings::IOMAP_IOEND_UNWRITTEN != 0,
+            outcome: to_result(status),
+        };
+        let result = C::complete(inode, &finished).and(finished.outcome);
+        let error = match result {
+            Ok(()) => 0,
+            Err(e) => e.to_errno(),
+        };
+        bindings::iomap_finish_ioends(ioend, error);
+    }
+}

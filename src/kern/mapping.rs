@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The page cache of a regular file (`struct address_space`, `struct folio`).
+
+use super::{
+    fs::FileSystem,
+    inode::Inode,
+    iomap::{self, Mapper},
+    ops::{zeroed, Table},
+    writeback::{self, Writeback},
+};
+use crate::bindings;
+use core::ops::Range;
+use kernel::{error::to_result, prelude::*};
+
+/// # Safety
+///
+/// Called by the VFS with a locked folio of an inode of `M::Fs`.
+unsafe extern "C" fn read_folio<M: Mapper>(
+    _file: *mut bindings::file,
+    folio: *mut bindings::folio,
+) -> kernel::ffi::c_int {
+    // SAFETY: All zero is an empty context; the folio is locked and ours to read into.
+    unsafe {
+        let mut ctx = core::mem::zeroed::<bindings::iomap_read_folio_ctx>();
+        ctx.ops = &raw const bindings::iomap_bio_read_ops;
+        ctx.cur_folio = folio;
+        bindings::iomap_read_folio(iomap::ops::<M>(), &mut ctx, core::ptr::null_mut());
+    }
+    0
+}
+
+/// # Safety
+///
+/// Called by the VFS with a readahead request for an inode of `M::Fs`.
+unsafe extern "C" fn readahead<M: Mapper>(rac: *mut bindings::readahead_control) {
+    // SAFETY: All zero is an empty context; `rac` is valid for the call.
+    unsafe {
+        let mut ctx = core::mem::zeroed::<bindings::iomap_read_folio_ctx>();
+        ctx.ops = &raw const bindings::iomap_bio_read_ops;
+        ctx.rac = rac;
+        bindings::iomap_readahead(iomap::ops::<M>(), &mut ctx, core::ptr::null_mut());
+    }
+}
+
+/// # Safety
+///
+/// Called by the VFS with the mapping of an inode of `M::Fs`.
+unsafe extern "C" fn bmap<M: Mapper>(
+    mapping: *mut bindings::address_space,
+    block: bindings::sector_t,
+) -> bindings::sector_t {
+    // SAFETY: By the function's contract.
+    unsafe { bindings::iomap_bmap(mapping, block, iomap::ops::<M>()) }
+}
+
+/// The operations of a mapping that is read through `R`, reported through `Q` and written back
+/// through `W`.
+pub(crate) const fn operations<R, Q, W>() -> Table<bindings::address_space_operations>
+where
+    R: Mapper,
+    Q: Mapper<Fs = R::Fs>,
+    W: Writeback<Fs = R::Fs>,
+{
+    Table::new(bindings::address_space_operations {
+        read_folio: Some(read_folio::<R>),
+        readahead: Some(readahead::<R>),
+        writepages: Some(writeback::writepages::<W>),
+        dirty_folio: Some(bindings::iomap_dirty_folio),
+        release_folio: Some(bindings::iomap_release_folio),
+        invalidate_folio: Some(bindings::iomap_invalidate_folio),
+        is_partially_uptodate: Some(bindings::iomap_is_partially_uptodate),
+        migrate_folio: Some(bindings::filemap_migrate_folio),
+        error_remove_folio: Some(bindings::generic_error_remove_folio),
+        bmap: Some(bmap::<Q>),
+        ..zeroed()
+    })
+}
+
+/// The mapping's invalidate lock, held for writing: no page fault or readahead brings a folio in.
+#[must_use]
+pub(crate) struct InvalidateLock<'a, F: FileSystem>(&'a Inode<F>);
+
+impl<F: FileSystem> Drop for InvalidateLock<'_, F> {
+    fn drop(&mut self) {
+        // SAFETY: Taken by `invalidate_lock`, by this task.
+        unsafe { bindings::filemap_invalidate_unlock(self.0.mapping()) };
+    }
+}
+
+/// The page cache of an inode. Offsets are in bytes; positions past `i64::MAX` mean the end.
+impl<F: FileSystem> Inode<F> {
+    /// The C object, valid for as long as `self`.
+    pub(super) fn mapping(&self) -> *mut bindings::address_space {
+        // SAFETY: The inode is alive; `i_mapping` of our inodes never changes.
+        unsafe { (*self.as_ptr()).i_mapping }
+    }
+
+    /// Takes the invalidate lock for writing. Sleeps; comes after the inode's rwsem and before
+    /// any folio lock.
+    pub(crate) fn invalidate_lock(&self) -> InvalidateLock<'_, F> {
+        // SAFETY: The mapping is alive while the inode is.
+        unsafe { bindings::filemap_invalidate_lock(self.mapping()) };
+        InvalidateLock(self)
+    }
+
+    /// Lets the page cache use folios of every size for this file. Only while the inode is new.
+    pub(crate) fn use_large_folios(&self) {
+        // SAFETY: The mapping is alive while the inode is.
+        unsafe { bindings::mapping_set_large_folios(self.mapping()) };
+    }
+
+    /// Starts and awaits writeback of `range`. Not with a handle or a folio lock held.
+    ///
+    /// # Errors
+    ///
+    /// What writeback met, or an earlier error that nobody has been told of.
+    pub(crate) fn write_and_wait(&self, range: Range<u64>) -> Result {
+        let Some((first, last)) = span(&range) else {
+            return Ok(());
+        };
+        // SAFETY: The mapping is alive while the inode is.
+        to_result(unsafe { bindings::filemap_write_and_wait_range(self.mapping(), first, last) })
+    }
+
+    /// Starts writeback of `range` and does not wait.
+    pub(crate) fn start_writing(&self, range: Range<u64>) -> Result {
+        let Some((first, last)) = span(&range) else {
+            return Ok(());
+        };
+        // SAFETY: The mapping is alive while the inode is.
+        to_result(unsafe { bindings::filemap_flush_range(self.mapping(), first, last) })
+    }
+
+    /// Whether a folio in `range` is dirty or under writeback. Any context that may take RCU.
+    pub(crate) fn needs_writeback(&self, range: Range<u64>) -> bool {
+        let Some((first, last)) = span(&range) else {
+            return false;
+        };
+        // SAFETY: The mapping is alive while the inode is.
+        unsafe { bindings::filemap_range_needs_writeback(self.mapping(), first, last) }
+    }
+
+    /// Drops all folios past the file's new end `size` from the cache, and the mapped pages with
+    /// them; waits for writeback of what it drops. The caller has set the size and holds the
+    /// invalidate lock.
+    pub(crate) fn truncate_cache(&self, size: u64) {
+        // SAFETY: The inode is alive.
+        unsafe { bindings::truncate_pagecache(self.as_ptr(), size as bindings::loff_t) };
+    }
+
+    /// Drops the folios that lie within `range` and zeroes the parts at its ends. The caller
+    /// holds the invalidate lock.
+    pub(crate) fn truncate_cache_range(&self, range: Range<u64>) {
+        let Some((first, last)) = span(&range) else {
+            return;
+        };
+        // SAFETY: The inode is alive.
+        unsafe { bindings::truncate_pagecache_range(self.as_ptr(), first, last) };
+    }
+
+    /// Tells the page cache that the size has grown from `from` to `to`, so that a store through
+    /// an existing mapping of the old last page faults again and gets its blocks.
+    pub(crate) fn cache_extended(&self, from: u64, to: u64) {
+        // SAFETY: The inode is alive, and the caller holds its rwsem.
+        unsafe {
+            bindings::pagecache_isize_extended(
+                self.as_ptr(),
+                from as bindings::loff_t,
+                to as bindings::loff_t,
+            )
+        };
+    }
+
+    /// Waits for direct I/O in flight. The caller holds the rwsem for writing.
+    pub(crate) fn wait_for_direct_io(&self) {
+        // SAFETY: The inode is alive.
+        unsafe { bindings::inode_dio_wait(self.as_ptr()) };
+    }
+}
+
+/// First and last byte of `range` as C wants them; `None` if it is empty.
+fn span(range: &Range<u64>) -> Option<(bindings::loff_t, bindings::loff_t)> {
+    let last = range.end.checked_sub(1)?;
+    if last < range.start {
+        return None;
+    }
+    let first = bindings::loff_t::try_from(range.start).ok()?;
+    Some((
+        first,
+        bindings::loff_t::try_from(last).unwrap_or(bindings::loff_t::MAX),
+    ))
+}
