@@ -1,20 +1,44 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# The kernel to build for: its tree, prepared for modules in Rust. The set-up
-# makes one; else the running kernel's is taken.
-EXT4RS_CACHE ?= $(HOME)/.cache/ext4rs
-KDIR ?= $(firstword $(wildcard $(EXT4RS_CACHE)/kernel/src) /lib/modules/$(shell uname -r)/build)
+#   make           build ext4rs.ko for Debian's stock kernel
+#   make run       the whole way once: real files, then e2fsck and C ext4 judge
+#   make check     every check there is
+#   make shell     a shell in a guest with ext4rs mounted at /mnt
+#   make guest CMD='mount -t $FS $DEV /mnt && ls -la /mnt'
+#                  one command in a fresh guest: ext4rs.ko is rebuilt and
+#                  loaded, $DEV is a scratch disk with a new ext4. Prints the
+#                  output and the kernel log, passes the exit code through.
+#                  DISK=1G  FS=ext4 (compare with C ext4)  MKFS='-O ^64bit'
+#                  TIMEOUT=300 (seconds)  KEEP=1 (keep the image)
+#   make setup     only fetch and prepare what these need
+#   make KDIR=...  build against another kernel tree prepared for Rust
+#   make install   install the module for the running kernel
+#
+# The first command sets everything up under ~/.cache/ext4rs (README.md).
 
-# Debian's kernels are built with this compiler and carry this suffix.
-KBUILD_ARGS ?= $(if $(findstring $(EXT4RS_CACHE),$(KDIR)),ARCH=x86 CC=x86_64-linux-gnu-gcc-14 LOCALVERSION=+deb13-amd64)
+# CMD is for the guest's shell: make leaves its dollars alone.
+override CMD := $(value CMD)
+export CMD DISK FS KEEP SEED ONLY TIMEOUT MKFS MOUNT VERBOSE
 
-.PHONY: module install module-clean
+.PHONY: module run check shell guest setup install clean
 
+ifdef KDIR
 module:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) $(KBUILD_ARGS) modules
-
-install: module
-	$(MAKE) -C $(KDIR) M=$(CURDIR) $(KBUILD_ARGS) modules_install
-
-module-clean:
+clean:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) $(KBUILD_ARGS) clean
+else
+module:
+	@scripts/enter module
+clean:
+	@scripts/enter clean
+endif
+
+run check shell guest setup:
+	@scripts/enter $@
+
+# Where modprobe, and so mount(8), looks for modules that did not come with
+# the kernel.
+install:
+	install -D -m 644 ext4rs.ko /lib/modules/$(shell uname -r)/updates/ext4rs.ko
+	depmod $(shell uname -r)

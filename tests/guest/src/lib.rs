@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What host and guest say to each other.
+//!
+//! The host drives the guest through one virtio-serial port. It sends one
+//! [`Request`] at a time, as a line of JSON; the guest answers with any number
+//! of [`Event::Output`] and then one event that ends the request. A guest that
+//! is up says [`Event::Ready`] once, unasked.
+
+use serde::{Deserialize, Serialize};
+
+/// Host to guest.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Request {
+    /// Run `script` with `/bin/sh`; kill it after `seconds`.
+    Shell { script: String, seconds: u64 },
+    /// Hand the console to an interactive shell; ends when the shell does.
+    Interactive,
+    /// Sync and power off. Not answered.
+    PowerOff,
+}
+
+/// Guest to host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// The agent waits for requests.
+    Ready,
+    /// A piece of the standard output and error of the running script.
+    Output(String),
+    /// The script ended with this status (128 + signal when it was killed).
+    Exit(i32),
+    /// The script ran into its time limit. What blocked it is in the kernel
+    /// log: the guest has dumped all blocked tasks there.
+    TimedOut,
+}
+
+/// Where the guest's kernel modules are, in the order of [`MODULE_LIST`].
+pub const MODULE_DIR: &str = "/modules";
+
+/// File names of the modules that are loaded at boot, one a line.
+pub const MODULE_LIST: &str = "/modules/list";

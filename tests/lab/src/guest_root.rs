@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The guest's root file system: an initramfs, in parts.
+//!
+//! - `base.cpio`: busybox, the tools of e2fsprogs and util-linux, the stock
+//!   kernel's modules; made once.
+//! - `fio.cpio`: fio with its many libraries, for the scenarios that ask.
+//! - what changes with each run (ext4rs.ko, the `guest` program) is appended
+//!   by [`crate::qemu`].
+
+use crate::cache::{output_of, Cache};
+use crate::cpio::Archive;
+use crate::kernel::{module_closure, Kernel};
+use anyhow::{Context, Result};
+use guest::{MODULE_DIR, MODULE_LIST};
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Programs that busybox has not, or has not well enough.
+const PROGRAMS: &[&str] = &[
+    "bash",
+    "mount",
+    "umount",
+    "losetup",
+    "setsid",
+    "fallocate",
+    "tar",
+    "cp",
+    "mv",
+    "ln",
+    "dd",
+    "stat",
+    "truncate",
+    "touch",
+    "sha256sum",
+    "mke2fs",
+    "e2fsck",
+    "debugfs",
+    "dumpe2fs",
+    "tune2fs",
+    "filefrag",
+    "chattr",
+    "lsattr",
+    "getfattr",
+    "setfattr",
+    "getfacl",
+    "setfacl",
+];
+
+/// Modules that every guest loads, before those they need are added.
+const MODULES: &[&str] = &["virtio_blk", "ext4", "jbd2", "loop", "crc32c"];
+
+/// Modules that are there to be loaded by hand (`insmod /modules/...`).
+const MODULES_AT_HAND: &[&str] = &["brd", "xfs", "dm-flakey", "dm-log-writes", "null_blk"];
+
+pub fn prepare(cache: &Cache, kernel: &Kernel) -> Result<()> {
+    let inputs = format!(
+        "{} {PROGRAMS:?} {MODULES:?} {MODULES_AT_HAND:?} 2",
+        kernel.release
+    );
+    cache.step(
+        "guest-root",
+        "making the guest's root",
+        &inputs,
+        "run the command again",
+        |_| {
+            base(cache, kernel)?;
+            fio(cache)
+        },
+    )
+}
+
+type Out = Archive<BufWriter<File>>;
+
+fn create(path: &Path) -> Result<Out> {
+    let file = File::create(path).with_context(|| path.display().to_string())?;
+    Ok(Archive::new(BufWriter::new(file)))
+}
+
+fn base(cache: &Cache, kernel: &Kernel) -> Result<()> {
+    let mut out = create(&cache.path("base.cpio"))?;
+    for dir in [
+        "dev",
+        "proc",
+        "sys",
+        "run",
+        "tmp",
+        "mnt",
+        "root",
+        "etc",
+        "usr/bin",
+        "usr/lib",
+        "usr/lib64",
+    ] {
+        out.dir(dir)?;
+    }
+    for (name, target) in [
+        ("bin", "usr/bin"),
+        ("sbin", "usr/bin"),
+        ("usr/sbin", "bin"),
+        ("lib", "usr/lib"),
+        ("lib64", "usr/lib64"),
+    ] {
+        out.symlink(name, target)?;
+    }
+    out.symlink("etc/mtab", "/proc/self/mounts")?;
+    out.data(
+        "etc/passwd",
+        0o644,
+        b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n",
+    )?;
+    out.data("etc/group", 0o644, b"root:x:0:\nnogroup:x:65534:\n")?;
+    out.symlink("init", "usr/bin/guest")?;
+
+    programs(&mut out, PROGRAMS)?;
+    for (link, target) in [
+        ("mkfs.ext4", "mke2fs"),
+        ("fsck.ext4", "e2fsck"),
+        ("tune2fs", "tune2fs"),
+    ] {
+        let name = format!("usr/bin/{link}");
+        if !out.contains(&name) {
+            out.symlink(&name, target)?;
+        }
+    }
+    // busybox's shell would prefer its own applets to the real programs
+    out.symlink("usr/bin/sh", "bash")?;
+    out.file("etc/mke2fs.conf", Path::new("/etc/mke2fs.conf"))?;
+    out.file("usr/bin/busybox", Path::new("/bin/busybox"))?;
+    for applet in output_of(Command::new("/bin/busybox").arg("--list"))?.lines() {
+        let name = format!("usr/bin/{applet}");
+        if !out.contains(&name) {
+            out.symlink(&name, "busybox")?;
+        }
+    }
+
+    modules(&mut out, kernel)?;
+    out.finish()?.flush()?;
+    Ok(())
+}
+
+fn modules(out: &mut Out, kernel: &Kernel) -> Result<()> {
+    let at_boot = module_closure(kernel, MODULES)?;
+    let at_hand = module_closure(kernel, MODULES_AT_HAND)?;
+    let mut list = String::new();
+    for path in &at_boot {
+        list.push_str(&add_module(out, path)?);
+        list.push('\n');
+    }
+    for path in at_hand.iter().filter(|p| !at_boot.contains(p)) {
+        add_module(out, path)?;
+    }
+    out.data(MODULE_LIST.trim_start_matches('/'), 0o644, list.as_bytes())
+}
+
+/// Adds an `.xz`-compressed module, uncompressed; returns its file name.
+fn add_module(out: &mut Out, path: &Path) -> Result<String> {
+    let name = path
+        .file_stem()
+        .context("a module without a name")?
+        .to_string_lossy()
+        .into_owned();
+    let data = Command::new("xz").arg("-dc").arg(path).output()?;
+    anyhow::ensure!(data.status.success(), "xz cannot read {}", path.display());
+    out.data(
+        &format!("{}/{name}", MODULE_DIR.trim_start_matches('/')),
+        0o644,
+        &data.stdout,
+    )?;
+    Ok(name)
+}
+
+fn fio(cache: &Cache) -> Result<()> {
+    let mut out = create(&cache.path("fio.cpio"))?;
+    programs(&mut out, &["fio"])?;
+    out.finish()?.flush()?;
+    Ok(())
+}
+
+/// Programs of the tool tree with the libraries they load.
+fn programs(out: &mut Out, names: &[&str]) -> Result<()> {
+    let mut libraries = BTreeSet::new();
+    for name in names {
+        let path = find(name)?;
+        libraries.extend(libraries_of(&path)?);
+        out.file(&format!("usr/bin/{name}"), &path)?;
+    }
+    for library in libraries {
+        let base = library
+            .file_name()
+            .context("a library without a name")?
+            .to_string_lossy();
+        let name = if base.starts_with("ld-linux") {
+            format!("usr/lib64/{base}")
+        } else {
+            format!("usr/lib/{base}")
+        };
+        out.file(&name, &library)?;
+    }
+    Ok(())
+}
+
+fn find(name: &str) -> Result<PathBuf> {
+    ["/usr/bin", "/usr/sbin", "/bin", "/sbin"]
+        .iter()
+        .map(|d| Path::new(d).join(name))
+        .find(|p| p.exists())
+        .with_context(|| format!("the tool tree has no program {name}: its package is missing in scripts/tree-packages"))
+}
+
+/// The libraries of a program, by the loader's own word.
+pub fn libraries_of(program: &Path) -> Result<Vec<PathBuf>> {
+    let out = Command::new("ldd").arg(program).output()?;
+    let text = String::from_utf8_lossy(&out.stdout);
+    Ok(text
+        .lines()
+        .filter_map(|l| {
+            l.split_whitespace()
+                .find(|w| w.starts_with('/'))
+                .map(PathBuf::from)
+        })
+        .collect())
+}

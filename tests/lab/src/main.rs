@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The host tool: sets the cache up, builds the module, runs guests, and
+//! judges what ext4rs wrote. It runs inside the tool tree (scripts/enter).
+
+mod cache;
+mod cpio;
+mod guest_root;
+mod kernel;
+mod module;
+mod qemu;
+mod setup;
+mod shell;
+
+use anyhow::Result;
+use cache::Cache;
+use clap::Parser;
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(
+    name = "lab",
+    about = "Runs ext4rs in a guest with Debian's stock kernel"
+)]
+enum Cli {
+    /// Fetch and prepare everything that the other commands need.
+    Setup,
+    /// Build ext4rs.ko for the stock kernel.
+    Module,
+    /// Run one shell command in a fresh guest.
+    Guest(shell::GuestArgs),
+    /// An interactive shell in a guest with the file system at /mnt.
+    Shell(shell::ShellArgs),
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(e) => {
+            eprintln!("ext4rs: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<ExitCode> {
+    let cli = Cli::parse();
+    let cache = Cache::from_environment()?;
+    setup::all(&cache)?;
+    match cli {
+        Cli::Setup => Ok(ExitCode::SUCCESS),
+        Cli::Module => module::build(&cache).map(|_| ExitCode::SUCCESS),
+        Cli::Guest(args) => shell::guest(&cache, &args),
+        Cli::Shell(args) => shell::interactive(&cache, &args),
+    }
+}
