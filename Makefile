@@ -22,6 +22,13 @@ export CMD DISK FS KEEP SEED ONLY TIMEOUT MKFS MOUNT VERBOSE
 
 .PHONY: module run check shell guest setup install clean
 
+# Inside the tool tree already.
+ifneq ($(wildcard /etc/ext4rs-packages),)
+EXT4RS_CACHE ?= $(HOME)/.cache/ext4rs
+KDIR ?= $(EXT4RS_CACHE)/kernel/src
+KBUILD_ARGS ?= ARCH=x86 CC=x86_64-linux-gnu-gcc-14 LOCALVERSION=+deb13-amd64
+endif
+
 ifdef KDIR
 module:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) $(KBUILD_ARGS) modules
