@@ -12,6 +12,7 @@ use kernel::prelude::*;
 mod bindings;
 pub mod format;
 pub mod jbd_glue;
+mod iomap;
 pub mod kern;
 pub mod store;
 

@@ -21,6 +21,7 @@ pub mod log;
 pub mod mapping;
 pub mod nofs;
 pub mod ops;
+pub mod proc;
 pub mod rwsem;
 pub mod super_block;
 pub mod workqueue;
