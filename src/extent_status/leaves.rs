@@ -14,6 +14,7 @@
 use super::extent::Extent;
 use super::spare::{Need, Spare};
 use crate::format::units::LogicalBlock;
+use core::ops::Range;
 use kernel::prelude::*;
 
 /// The steps in which a leaf's room grows, in extents.
@@ -344,6 +345,25 @@ impl Leaves {
         let dropped = count.saturating_sub(left);
         self.extents = before.saturating_sub(dropped);
         (dropped, next)
+    }
+
+    /// Drops the extents that touch `range` and are not delayed.
+    pub(super) fn drop_range(&mut self, range: &Range<LogicalBlock>) {
+        let mut dropped = 0usize;
+        let first = self.find(range.start).leaf;
+        for leaf in self.leaves.iter_mut().skip(first) {
+            if leaf.first >= range.end {
+                break;
+            }
+            leaf.extents.retain(|extent| {
+                let gone = !extent.is_delayed() && extent.trim(range).is_some();
+                dropped = dropped.saturating_add(gone.into());
+                !gone
+            });
+            leaf.sync();
+        }
+        self.extents = self.extents.saturating_sub(dropped);
+        self.leaves.retain(|leaf| !leaf.extents.is_empty());
     }
 
     /// Whether the invariants hold and the counts are right.

@@ -5,7 +5,7 @@
 use super::extent::{Extent, State};
 use super::leaves::{Leaves, Position};
 use super::spare::{Need, Spare};
-use crate::format::units::{LogicalBlock, PhysicalBlock};
+use crate::format::units::LogicalBlock;
 use core::ops::Range;
 use kernel::prelude::*;
 
@@ -140,12 +140,16 @@ impl StatusTree {
         parts.fold(0, |sum, part| sum.saturating_add(part.len()))
     }
 
-    /// Where a block at `at` would continue the nearest allocated extent before it on the device:
-    /// the place as far behind that extent's as `at` is.
-    pub fn continuation(&self, at: LogicalBlock) -> Option<PhysicalBlock> {
+    /// The entry right before `at`, if its blocks are allocated.
+    pub fn allocated_before(&self, at: LogicalBlock) -> Option<Extent> {
         let (_, before) = self.leaves.previous(self.leaves.find(at))?;
-        let distance = at.distance_from(before.start())?;
-        before.state().physical()?.checked_add(u64::from(distance))
+        before.state().physical().map(|_| before)
+    }
+
+    /// The part around `at` of an extent of the on-disk tree, as far as nothing is cached there.
+    pub fn uncached(&self, on_disk: Extent, at: LogicalBlock) -> Option<Extent> {
+        let known = on_disk.trim(&self.gap_around(at)?)?;
+        known.range().contains(&at).then_some(known)
     }
 
     /// The memory that a change at `range` takes: [`insert`](Self::insert) over it,
@@ -197,10 +201,7 @@ impl StatusTree {
         at: LogicalBlock,
         spare: &mut Spare,
     ) -> Result<(), Need> {
-        let Some(gap) = self.gap_around(at) else {
-            return Ok(());
-        };
-        let Some(known) = extent.trim(&gap).filter(|e| e.range().contains(&at)) else {
+        let Some(known) = self.uncached(extent, at) else {
             return Ok(());
         };
         self.leaves.make_room(known.start(), spare)?;
@@ -252,6 +253,39 @@ impl StatusTree {
             Some(run) => self.remove(run.range(), spare),
             None => Ok(Change::default()),
         }
+    }
+
+    /// The unwritten blocks of `range` are written now. Moves the sequence. Needs `i_data_sem` for
+    /// write.
+    ///
+    /// # Errors
+    ///
+    /// Where memory is lacking it is done in part; repeating it goes on.
+    pub fn convert(&mut self, range: &Range<LogicalBlock>, spare: &mut Spare) -> Result<(), Need> {
+        let written = |e: Extent| match e.state() {
+            State::Unwritten(place) => Extent::over(&e.range(), State::Written(place)),
+            _ => None,
+        };
+        loop {
+            let mut parts = self.iter(range.clone()).filter_map(|e| e.trim(range));
+            let Some(extent) = parts.find_map(written) else {
+                break;
+            };
+            drop(parts);
+            // No block is delayed before or after, so there is nothing to settle.
+            let _ = self.insert(extent, spare)?;
+        }
+        // Also for mappings of blocks whose entries have been shrunk away since.
+        self.bump();
+        Ok(())
+    }
+
+    /// Drops every entry that touches `range` and is not delayed, and moves the sequence: the
+    /// blocks have changed and there is no memory to say how. Cannot fail. Needs `i_data_sem` for
+    /// write.
+    pub fn forget(&mut self, range: &Range<LogicalBlock>) {
+        self.leaves.drop_range(range);
+        self.bump();
     }
 
     /// Drops up to `count` entries that the on-disk tree can tell again; never a delayed one.

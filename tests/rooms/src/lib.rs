@@ -6,6 +6,8 @@
 pub mod extent_status;
 #[path = "../../../src/format/mod.rs"]
 pub mod format;
+#[path = "../../../src/mapper/mod.rs"]
+pub mod mapper;
 #[path = "../../../src/store.rs"]
 pub mod store;
 

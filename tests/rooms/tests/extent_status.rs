@@ -286,7 +286,7 @@ fn an_extent_cannot_leave_the_file_or_the_device() {
 }
 
 #[test]
-fn continuation_points_behind_the_nearest_allocated_extent() {
+fn only_an_allocated_neighbour_is_a_goal() {
     let mut tree = StatusTree::new();
     let mut spare = Spare::new();
     spare
@@ -294,13 +294,13 @@ fn continuation_points_behind_the_nearest_allocated_extent() {
         .unwrap();
     let written = Extent::new(LogicalBlock(10), 5, State::Written(PhysicalBlock(100))).unwrap();
     let _ = tree.insert(written, &mut spare).unwrap();
-    assert_eq!(tree.continuation(LogicalBlock(9)), None);
-    assert_eq!(
-        tree.continuation(LogicalBlock(15)),
-        Some(PhysicalBlock(105))
-    );
-    assert_eq!(
-        tree.continuation(LogicalBlock(25)),
-        Some(PhysicalBlock(115))
-    );
+    assert_eq!(tree.allocated_before(LogicalBlock(9)), None);
+    assert_eq!(tree.allocated_before(LogicalBlock(15)), Some(written));
+    spare
+        .fill(tree.need(&(LogicalBlock(15)..LogicalBlock(20))))
+        .unwrap();
+    let _ = tree
+        .insert(extent(15, 5, Kind::Delayed, 0), &mut spare)
+        .unwrap();
+    assert_eq!(tree.allocated_before(LogicalBlock(20)), None);
 }

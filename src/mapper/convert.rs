@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Completion: the data is on disk, so the blocks become written.
+
+use super::env::{MapperEnv, Operation};
+use crate::extent_status::Spare;
+use crate::format::units::LogicalBlock;
+use core::ops::Range;
+use kernel::prelude::*;
+
+/// Makes the unwritten blocks of `range` written; others in it stay what they are.
+///
+/// Without a `handle`, one is started and stopped. One that the caller brings has credits for
+/// [`Operation::Convert`] and may go on in a new transaction for a long range; what the caller
+/// does under it afterwards (the on-disk size) comes later than the conversion, or with it.
+///
+/// Takes `i_data_sem`. Runs in task context. Removal drains completions of its range first, so
+/// `range` does not shrink under it; if it has become a hole all the same, nothing is done.
+///
+/// # Errors
+///
+/// Those of tree and journal. What was converted until then stays so.
+pub fn convert_unwritten<E: MapperEnv>(
+    env: &E,
+    range: Range<LogicalBlock>,
+    handle: Option<&mut E::Handle>,
+) -> Result {
+    match handle {
+        Some(handle) => convert(env, range, handle),
+        None => {
+            let mut own = env.start_handle(Operation::Convert)?;
+            let converted = convert(env, range, &mut own);
+            let stopped = env.stop_handle(own);
+            converted?;
+            stopped
+        }
+    }
+}
+
+fn convert<E: MapperEnv>(
+    env: &E,
+    mut range: Range<LogicalBlock>,
+    handle: &mut E::Handle,
+) -> Result {
+    while !range.is_empty() {
+        let mut data = env.lock_write();
+        let result = env.tree_convert(&mut data, handle, range.clone());
+        let done = *result.as_ref().unwrap_or(&range.end);
+        // Also after an error: part of it may be done.
+        note_written(env, range.start..done, result.is_ok());
+        drop(data);
+        let done = result?;
+        if done >= range.end {
+            break;
+        }
+        range.start = done;
+        env.renew_handle(handle, Operation::Convert)?;
+    }
+    Ok(())
+}
+
+/// Tells the status tree, with `i_data_sem` held for write. What cannot be told is forgotten,
+/// which cannot fail: none of these blocks is delayed, so the on-disk tree knows them.
+fn note_written<E: MapperEnv>(env: &E, range: Range<LogicalBlock>, all: bool) {
+    let mut spare = Spare::new();
+    while all {
+        match env.with_status(|tree| tree.convert(&range, &mut spare)) {
+            Ok(()) => return,
+            Err(need) if spare.fill(need).is_ok() => {}
+            Err(_) => break,
+        }
+    }
+    env.with_status(|tree| tree.forget(&range));
+}

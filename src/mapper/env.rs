@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the mapper needs of an inode and of the file system around it.
+
+use crate::extent_status::{Extent, StatusTree};
+use crate::format::units::{LogicalBlock, PhysicalBlock};
+use core::ops::{Deref, DerefMut, Range};
+use kernel::prelude::*;
+
+/// What a handle is started for, which decides its credits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Allocating one run of blocks and inserting it into the tree as one extent.
+    Allocate,
+    /// Making one unwritten extent, or a part of it, written. Draws on reserved space if it has
+    /// to split, never fails for lack of it.
+    Convert,
+    /// Removing extents and freeing their blocks, as many as the transaction takes.
+    Remove,
+}
+
+/// A request for blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// The block of the file that the run is for.
+    pub at: LogicalBlock,
+    /// Where it would continue the extent before it; `None` where none is near.
+    pub goal: Option<PhysicalBlock>,
+    /// That extent ends right before `at`, so that a run at the goal prolongs it.
+    pub contiguous: bool,
+    /// How many blocks; fewer may come, never more.
+    pub len: u32,
+}
+
+/// Blocks that were allocated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// First block.
+    pub start: PhysicalBlock,
+    /// Number of blocks, at least 1.
+    pub len: u32,
+}
+
+/// One inode, as the mapper sees it.
+///
+/// What changes blocks keeps the inode's own books too: `i_blocks`, quota, the mark that the
+/// inode is dirty in the handle's transaction.
+pub trait MapperEnv {
+    /// A running journal handle. Dropped without [`stop_handle`](Self::stop_handle), it stops.
+    type Handle;
+    /// What `i_data_sem` protects: above all `i_block`, the root of the extent tree.
+    type Data;
+    /// `i_data_sem` held for read.
+    type Reading<'a>: Deref<Target = Self::Data>
+    where
+        Self: 'a;
+    /// `i_data_sem` held for write.
+    type Writing<'a>: DerefMut<Target = Self::Data>
+    where
+        Self: 'a;
+
+    /// Runs `f` under the ES lock, a spinlock: `f` neither sleeps nor allocates.
+    ///
+    /// Before it drops the lock it publishes [`StatusTree::sequence`] for those who read it
+    /// without.
+    fn with_status<R>(&self, f: impl FnOnce(&mut StatusTree) -> R) -> R;
+
+    /// Takes `i_data_sem` for read. Memory allocated while it is held does not enter reclaim of
+    /// file systems (the guard is a NOFS scope).
+    fn lock_read(&self) -> Self::Reading<'_>;
+
+    /// Takes `i_data_sem` for write; as [`lock_read`](Self::lock_read). A caller that is going to
+    /// change the disk has its handle already.
+    fn lock_write(&self) -> Self::Writing<'_>;
+
+    /// Whether no mapping has become wrong since `since` was read; the re-check. A model may lie
+    /// here, to show that it would notice.
+    fn unchanged(&self, _held: &Self::Data, since: u64) -> bool {
+        self.with_status(|tree| tree.sequence()) == since
+    }
+
+    /// A re-check failed and the mapper goes back to the lookup; for the counters.
+    fn note_retry(&self) {}
+
+    /// The extent of the on-disk tree in which `at` lies, or the whole hole around it.
+    ///
+    /// # Errors
+    ///
+    /// `EFSCORRUPTED`, `EFSBADCRC`, `EIO`, `ENOMEM`.
+    fn tree_lookup(&self, data: &Self::Data, at: LogicalBlock) -> Result<Extent>;
+
+    /// Puts a written or unwritten extent of at most [`super::size::MAX_RUN`] blocks into a hole
+    /// of the on-disk tree.
+    ///
+    /// # Errors
+    ///
+    /// Those of tree and journal; nothing has changed then.
+    fn tree_insert(
+        &self,
+        data: &mut Self::Data,
+        handle: &mut Self::Handle,
+        extent: Extent,
+    ) -> Result;
+
+    /// Makes the unwritten blocks of `range` written, from its start upwards. Returns up to where
+    /// it came; before `range.end` where the transaction is full.
+    ///
+    /// # Errors
+    ///
+    /// Those of tree and journal; part of it may be done.
+    fn tree_convert(
+        &self,
+        data: &mut Self::Data,
+        handle: &mut Self::Handle,
+        range: Range<LogicalBlock>,
+    ) -> Result<LogicalBlock>;
+
+    /// Removes the extents of `range` and frees their blocks, from its end downwards. Returns
+    /// down to where it came; behind `range.start` where the transaction is full.
+    ///
+    /// # Errors
+    ///
+    /// Those of tree, allocator and journal; part of it may be done.
+    fn tree_remove(
+        &self,
+        data: &mut Self::Data,
+        handle: &mut Self::Handle,
+        range: Range<LogicalBlock>,
+    ) -> Result<LogicalBlock>;
+
+    /// Allocates a run of blocks. They were reserved before; as many as come are *claimed* from
+    /// the reservation.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` (though reserved: freed blocks wait for a commit, or a group is corrupt), those
+    /// of bitmaps and journal; nothing has happened then.
+    fn allocate(&self, data: &mut Self::Data, handle: &mut Self::Handle, want: Want)
+        -> Result<Run>;
+
+    /// Takes an allocation of this handle back: the run is free, and its blocks are reserved
+    /// again.
+    fn unallocate(&self, data: &mut Self::Data, handle: &mut Self::Handle, run: Run);
+
+    /// Reserves blocks in the file system's books, and of the quota.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC`, `EDQUOT`; nothing is reserved then.
+    fn reserve(&self, blocks: u32) -> Result;
+
+    /// Gives reserved blocks back.
+    fn unreserve(&self, blocks: u32);
+
+    /// Starts a handle with the credits for `operation`. Not under `i_data_sem`.
+    ///
+    /// # Errors
+    ///
+    /// `EROFS` where the journal has aborted, `ENOMEM`.
+    fn start_handle(&self, operation: Operation) -> Result<Self::Handle>;
+
+    /// Gives a running handle the credits for one more `operation`; where its transaction has no
+    /// room for them the handle goes on in a new one. Not under `i_data_sem`.
+    ///
+    /// # Errors
+    ///
+    /// As [`start_handle`](Self::start_handle).
+    fn renew_handle(&self, handle: &mut Self::Handle, operation: Operation) -> Result;
+
+    /// Stops a handle.
+    ///
+    /// # Errors
+    ///
+    /// `EROFS`, `EIO`: what was done under it does not reach the disk.
+    fn stop_handle(&self, handle: Self::Handle) -> Result;
+
+    /// There was no space; the policy whether to try again, after `attempts` tries in vain. Called
+    /// without handle and `i_data_sem`.
+    ///
+    /// While freed blocks wait for a commit (`Counters::uncommitted`) force it, wait for it, and
+    /// return true, a few times at most. A caller in writeback that gets `ENOSPC` in the end says
+    /// what is lost and calls [`release_delayed`](super::release_delayed) for what iomap
+    /// un-dirtied.
+    fn wait_for_space(&self, attempts: u32) -> bool;
+}
