@@ -28,6 +28,7 @@
 #include <linux/mpage.h>
 #include <linux/namei.h>
 #include <linux/pagemap.h>
+#include <linux/part_stat.h>
 #include <linux/percpu_counter.h>
 #include <linux/posix_acl.h>
 #include <linux/posix_acl_xattr.h>

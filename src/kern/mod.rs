@@ -13,6 +13,7 @@ pub mod dentry;
 pub mod dir_context;
 pub mod file;
 pub mod fs;
+pub mod fs_context;
 pub mod inode;
 pub mod ioend;
 pub mod iomap;
