@@ -177,6 +177,9 @@ size_t ext4rs_helper_iov_iter_count(const struct iov_iter *iter)
 }
 
 void ext4rs_helper_INIT_WORK(struct work_struct *work, work_func_t func)
+{
+	INIT_WORK(work, func);
+}
 
 u64 ext4rs_helper_bdev_sectors_written(struct block_device *bdev)
 {
@@ -192,11 +195,6 @@ void ext4rs_helper_super_set_uuid(struct super_block *sb, const u8 *uuid,
 void ext4rs_helper_super_set_sysfs_name_bdev(struct super_block *sb)
 {
 	super_set_sysfs_name_bdev(sb);
-}
-
-void ext4rs_helper_init_work(struct work_struct *work, work_func_t func)
-{
-	INIT_WORK(work, func);
 }
 
 bool ext4rs_helper_queue_work(struct workqueue_struct *wq, struct work_struct *work)
@@ -223,6 +221,7 @@ void ext4rs_helper_list_add(struct list_head *item, struct list_head *head)
 void ext4rs_helper_list_del_init(struct list_head *item)
 {
 	list_del_init(item);
+}
 
 bool ext4rs_helper_schedule_work(struct work_struct *work)
 {

@@ -324,7 +324,7 @@ impl<F: FileSystem> DeferredWork<F> {
         pin_init!(Self {
             work <- Opaque::ffi_init(|work: *mut bindings::work_struct| {
                 // SAFETY: `work` is valid for writes and pinned.
-                unsafe { bindings::init_work(work, Some(Self::run)) }
+                unsafe { bindings::INIT_WORK(work, Some(Self::run)) }
             }),
             sb: AtomicPtr::new(core::ptr::null_mut()),
             run,
