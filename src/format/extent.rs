@@ -161,6 +161,11 @@ impl Extent {
         Self::new(self.start, self.len, self.at, state)
     }
 
+    /// The same blocks as part of the file from `start`; `None` beyond the logical space.
+    pub fn moved_to(&self, start: LogicalBlock) -> Option<Self> {
+        Self::new(start, self.len, self.at, self.state)
+    }
+
     /// The two as one, where `next` goes on exactly where `self` ends, in the file and on the
     /// device, in the same state, and the sum is not too long.
     pub fn join(&self, next: &Self) -> Option<Self> {
@@ -368,6 +373,21 @@ impl<'a> Node<'a> {
             .checked_sub(1)
     }
 
+    /// Checks that the node begins at `first` exactly, as its parent says; an empty one may.
+    ///
+    /// # Errors
+    ///
+    /// It begins elsewhere.
+    pub fn check_first(&self, first: LogicalBlock) -> Result<(), Problem> {
+        match self.entries.first() {
+            Some(entry) if entry.key() != first => Err(Problem::new(
+                "extent node begins elsewhere than its parent says",
+                u64::from(entry.key().0),
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// Checks every entry: sorted, without overlap, within `first..limit`, beginning at `first`
     /// exactly where the parent says so, and each run of blocks good as `valid_run` sees it.
     ///
@@ -380,13 +400,8 @@ impl<'a> Node<'a> {
         limit: LogicalBlock,
         valid_run: impl Fn(PhysicalBlock, u32) -> bool,
     ) -> Result<(), Problem> {
-        if let (Some(first), Some(entry)) = (first, self.entries.first()) {
-            if entry.key() != first {
-                return Err(Problem::new(
-                    "extent node begins elsewhere than its parent says",
-                    u64::from(entry.key().0),
-                ));
-            }
+        if let Some(first) = first {
+            self.check_first(first)?;
         }
         let mut free_from = LogicalBlock(0);
         for entry in self.entries {
@@ -447,9 +462,13 @@ pub fn check_checksum(bytes: &[u8], node: &Node<'_>, seed: u32) -> Result<(), Pr
     }
 }
 
-/// Stores the checksum of a node with room for `max` entries. Nothing happens to one whose
-/// `max` leaves the block, which [`Node::parse`] never lets through.
-pub fn seal(bytes: &mut [u8], max: usize, seed: u32) {
+/// Stores the checksum of a node in a block. Nothing happens to one whose header leaves no room
+/// for it, which [`Node::parse`] never lets through.
+pub fn seal(bytes: &mut [u8], seed: u32) {
+    let Ok((header, _)) = RawHeader::ref_from_prefix(bytes) else {
+        return;
+    };
+    let max = usize::from(header.max.get());
     let Some((covered, _)) = split_tail(bytes, max) else {
         return;
     };

@@ -4,6 +4,8 @@
 
 #[path = "../../../src/extent_status/mod.rs"]
 pub mod extent_status;
+#[path = "../../../src/extents/mod.rs"]
+pub mod extents;
 #[path = "../../../src/format/mod.rs"]
 pub mod format;
 #[path = "../../../src/mapper/mod.rs"]

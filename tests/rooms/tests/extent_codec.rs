@@ -14,7 +14,7 @@ fn node(block: usize, entries: &[RawEntry]) -> Vec<u8> {
     let mut bytes = vec![0; block];
     write_header(&mut bytes, 0, capacity(block)).unwrap();
     splice(&mut bytes, 0, 0, entries).unwrap();
-    seal(&mut bytes, capacity(block), 7);
+    seal(&mut bytes, 7);
     bytes
 }
 

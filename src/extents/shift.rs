@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Moving the tail of a file up or down. Needs `i_data_sem` for write.
+//!
+//! Extents move one by one into a hole, the one next to the hole first, so that between any two
+//! steps the tree is whole; only which blocks have moved yet is known to no one but the caller.
+
+use super::edit::Few;
+use super::insert::plan_joined;
+use super::look::{lookup, next_extent, Found};
+use super::path::Path;
+use super::range::{ensure_credits, last_extent, lift, Last};
+use super::{insert_credits, nodes_for_split, Progress, Root, TreeSpace};
+use crate::format::extent::Extent;
+use crate::format::units::LogicalBlock;
+use core::ops::Range;
+use kernel::prelude::*;
+
+/// Replaces the path's extent at `position` by `pieces`; false where credits run out before.
+fn replace<S: TreeSpace>(
+    space: &mut S,
+    root: &mut Root,
+    path: Path<S::Block>,
+    position: usize,
+    pieces: &Few<Extent>,
+) -> Result<bool> {
+    let depth = path.depth();
+    if !ensure_credits(space, insert_credits(depth), nodes_for_split(depth), 0)? {
+        return Ok(false);
+    }
+    plan_joined(space, root, path, position, 1, pieces)?.commit(space, root)?;
+    Ok(true)
+}
+
+/// Moves everything from block `from` of the file on down by `by` blocks, into a hole that ends
+/// at `from`.
+///
+/// Works upwards; goes on with `from` as [`Progress::More`] says, and the same `by`.
+///
+/// # Errors
+///
+/// `EINVAL` where there is no such hole; those of reading and of journal write access.
+pub fn shift_left<S: TreeSpace>(
+    space: &mut S,
+    root: &mut Root,
+    from: LogicalBlock,
+    by: u32,
+) -> Result<Progress> {
+    let target = from.checked_sub(by).ok_or(EINVAL)?;
+    match lookup(space, root, target)? {
+        Found::Hole { start, len } if from <= start.checked_add(len).ok_or(EINVAL)? => {}
+        _ => return Err(EINVAL),
+    }
+    let mut at = from;
+    while let Some(extent) = next_extent(space, root, at)? {
+        let path = Path::find(space, root, extent.start())?;
+        let position = path.leaf(root)?.search(extent.start()).ok_or(EINVAL)?;
+        let target = extent.start().checked_sub(by).ok_or(EINVAL)?;
+        let mut moved = Few::new();
+        moved.push(extent.moved_to(target).ok_or(EINVAL)?)?;
+        if !replace(space, root, path, position, &moved)? {
+            return Ok(Progress::More(extent.start()));
+        }
+        at = extent.end();
+    }
+    lift(space, root)?;
+    Ok(Progress::Done)
+}
+
+/// Moves everything in `range` up by `by` blocks, and leaves a hole of that length at its start.
+/// Nothing is mapped behind the range, save what this moved there before.
+///
+/// Works downwards; goes on with the range's end as [`Progress::More`] says, and the same `by`.
+///
+/// # Errors
+///
+/// `EFBIG` where the last block would pass the end of the logical space; as
+/// [`insert`](super::insert()) where an extent has to be split.
+pub fn shift_right<S: TreeSpace>(
+    space: &mut S,
+    root: &mut Root,
+    range: Range<LogicalBlock>,
+    by: u32,
+) -> Result<Progress> {
+    let mut to = range.end;
+    while range.start < to {
+        let (path, position, extent) = match last_extent(space, root, to)? {
+            Last::Extent(path, position, extent) => (path, position, extent),
+            Last::None => break,
+            Last::Full => return Ok(Progress::More(to)),
+        };
+        let Some(part) = extent.clip(range.start, extent.end()) else {
+            break;
+        };
+        let target = part.start().checked_add(by).ok_or(EFBIG)?;
+        let mut pieces = Few::new();
+        if let Some(stays) = extent.clip(extent.start(), part.start()) {
+            pieces.push(stays)?;
+        }
+        pieces.push(part.moved_to(target).ok_or(EFBIG)?)?;
+        if !replace(space, root, path, position, &pieces)? {
+            return Ok(Progress::More(to));
+        }
+        to = part.start();
+    }
+    Ok(Progress::Done)
+}

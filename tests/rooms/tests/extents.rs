@@ -1,0 +1,576 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The extent tree against a map of single blocks.
+//!
+//! After each operation [`Tree::check`] walks the whole tree with code of its own: order, keys,
+//! depth, checksums, and that the nodes in the tree are exactly the nodes allocated.
+
+mod common;
+
+use common::{MemBlock, MemStore};
+use kernel::prelude::*;
+use proptest::prelude::*;
+use rooms::extents::*;
+use rooms::format::extent::*;
+use rooms::format::problem::Problem;
+use rooms::format::units::{LogicalBlock, PhysicalBlock};
+use rooms::store::{Store, Transaction};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+const SEED: u32 = 0x1234_5678;
+/// Nodes are allocated from here on, data is below.
+const NODES: u64 = 1 << 32;
+const DEVICE: u64 = 1 << 33;
+
+/// An inode's transaction, with an allocator that knows what is whose.
+struct Space {
+    store: MemStore,
+    nodes: BTreeSet<u64>,
+    free_nodes: u64,
+    /// Data blocks in use.
+    data: BTreeSet<u64>,
+    reports: RefCell<Vec<(Option<PhysicalBlock>, Problem)>>,
+}
+
+impl Store for Space {
+    type Block = MemBlock;
+    fn block_size(&self) -> usize {
+        self.store.block_size()
+    }
+    fn read(&self, at: PhysicalBlock) -> Result<MemBlock> {
+        self.store.read(at)
+    }
+}
+
+impl Transaction for Space {
+    fn prepare(&mut self, block: &MemBlock) -> Result {
+        self.store.prepare(block)
+    }
+    fn update<R>(
+        &mut self,
+        block: &MemBlock,
+        range: Range<usize>,
+        edit: impl FnOnce(&mut [u8]) -> R,
+    ) -> Result<R> {
+        self.store.update(block, range, edit)
+    }
+    fn create(&mut self, at: PhysicalBlock) -> Result<MemBlock> {
+        self.store.create(at)
+    }
+    fn forget(&mut self, at: PhysicalBlock) -> Result {
+        self.store.forget(at)
+    }
+    fn ensure_credits(&mut self, blocks: u32) -> Result<bool> {
+        self.store.ensure_credits(blocks)
+    }
+}
+
+impl TreeView for Space {
+    fn seed(&self) -> Option<u32> {
+        Some(SEED)
+    }
+    fn valid_run(&self, start: PhysicalBlock, blocks: u32) -> bool {
+        start.0 > 0 && start.0 + u64::from(blocks) <= DEVICE
+    }
+    fn report(&self, node: Option<PhysicalBlock>, problem: Problem) {
+        self.reports.borrow_mut().push((node, problem));
+    }
+}
+
+impl TreeSpace for Space {
+    fn allocate_node(&mut self, _near: Option<PhysicalBlock>) -> Result<PhysicalBlock> {
+        self.store.fallible("allocate_node", ENOSPC)?;
+        if self.nodes.len() as u64 == self.free_nodes {
+            return Err(ENOSPC);
+        }
+        let at = (NODES..).find(|at| !self.nodes.contains(at)).unwrap();
+        self.nodes.insert(at);
+        Ok(PhysicalBlock(at))
+    }
+    fn free_node(&mut self, at: PhysicalBlock) -> Result {
+        self.store.fallible("free_node", EIO)?;
+        assert!(self.nodes.remove(&at.0), "node {at} freed twice");
+        self.store.forget(at)
+    }
+    fn free_data(&mut self, start: PhysicalBlock, blocks: u32) -> Result {
+        self.store.fallible("free_data", EIO)?;
+        for at in start.0..start.0 + u64::from(blocks) {
+            assert!(self.data.remove(&at), "data {at} freed twice");
+        }
+        Ok(())
+    }
+    fn space_credits(&self, _blocks: u32) -> u32 {
+        2
+    }
+}
+
+/// A file: its tree, and a map of what should be in it.
+struct Tree {
+    space: Space,
+    root: Root,
+    model: BTreeMap<u32, (u64, State)>,
+}
+
+impl Tree {
+    fn new(block_size: usize) -> Self {
+        let mut root = [0; 60];
+        init_root(&mut root);
+        Self {
+            space: Space {
+                store: MemStore::new(block_size),
+                nodes: BTreeSet::new(),
+                free_nodes: u64::MAX,
+                data: BTreeSet::new(),
+                reports: RefCell::default(),
+            },
+            root,
+            model: BTreeMap::new(),
+        }
+    }
+
+    fn depth(&self) -> u16 {
+        depth(&self.space, &self.root).unwrap()
+    }
+
+    fn insert(&mut self, start: u32, len: u32, at: u64, state: State) -> Result {
+        let extent = Extent::new(LogicalBlock(start), len, PhysicalBlock(at), state).unwrap();
+        let before = self.depth();
+        insert(&mut self.space, &mut self.root, extent)?;
+        assert!(self.depth() <= before + 1);
+        for i in 0..len {
+            self.model.insert(start + i, (at + u64::from(i), state));
+            assert!(self.space.data.insert(at + u64::from(i)));
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, range: Range<u32>) -> Result<Progress> {
+        let blocks = LogicalBlock(range.start)..LogicalBlock(range.end);
+        let progress = remove(&mut self.space, &mut self.root, blocks)?;
+        let from = match progress {
+            Progress::Done => range.start,
+            Progress::More(to) => to.0,
+        };
+        self.model.retain(|b, _| !(from..range.end).contains(b));
+        Ok(progress)
+    }
+
+    fn convert(&mut self, range: Range<u32>, to: State) -> Result<Progress> {
+        let blocks = LogicalBlock(range.start)..LogicalBlock(range.end);
+        let progress = convert(&mut self.space, &mut self.root, blocks, to)?;
+        let end = match progress {
+            Progress::Done => range.end,
+            Progress::More(at) => at.0,
+        };
+        self.model_convert(range.start..end, to);
+        Ok(progress)
+    }
+
+    fn model_convert(&mut self, range: Range<u32>, to: State) {
+        for (_, (_, state)) in self.model.range_mut(range) {
+            *state = to;
+        }
+    }
+
+    /// Every `step`th block mapped on its own, so that nothing merges.
+    fn scatter(&mut self, blocks: Range<u32>, step: usize) {
+        for start in blocks.step_by(step) {
+            self.insert(start, 1, 1000 + 2 * u64::from(start), State::Written)
+                .unwrap();
+        }
+    }
+
+    /// The extents under a node, found with no code of the tree's.
+    fn walk(
+        &self,
+        bytes: &[u8],
+        depth: u16,
+        first: Option<u32>,
+        limit: u32,
+        nodes: &mut BTreeSet<u64>,
+        extents: &mut Vec<Extent>,
+    ) {
+        let node = Node::parse(bytes, depth).unwrap();
+        let entries = node.entries();
+        assert!(first.is_none() || !entries.is_empty(), "empty node");
+        let keys: Vec<u32> = entries.iter().map(|e| e.key().0).collect();
+        assert!(keys.is_sorted());
+        if let Some(first) = first {
+            assert_eq!(keys[0], first);
+            check_checksum(bytes, &node, SEED).unwrap();
+            assert_eq!(node.max(), capacity(self.space.block_size()));
+        }
+        for (i, entry) in entries.iter().enumerate() {
+            let end = keys.get(i + 1).copied().unwrap_or(limit);
+            if depth == 0 {
+                let extent = entry.extent().unwrap();
+                assert!(extent.end().0 <= end, "overlap at {}", keys[i]);
+                extents.push(extent);
+                continue;
+            }
+            let child = entry.index().child;
+            assert!(nodes.insert(child.0), "node {child} twice in the tree");
+            let bytes = self.space.store.bytes(child);
+            self.walk(&bytes, depth - 1, Some(keys[i]), end, nodes, extents);
+        }
+    }
+
+    /// Checks everything about the tree, and gives its extents.
+    fn check(&self) -> Vec<Extent> {
+        let mut nodes = BTreeSet::new();
+        let mut extents = Vec::new();
+        let root = &self.root;
+        self.walk(root, self.depth(), None, u32::MAX, &mut nodes, &mut extents);
+        assert_eq!(nodes, self.space.nodes, "nodes in the tree and allocated");
+        let mut mapped = BTreeMap::new();
+        for e in &extents {
+            for i in 0..e.len() {
+                mapped.insert(e.start().0 + i, (e.at().0 + u64::from(i), e.state()));
+            }
+        }
+        assert_eq!(mapped, self.model);
+        let data: BTreeSet<u64> = mapped.values().map(|(at, _)| *at).collect();
+        assert_eq!(data, self.space.data, "data in the tree and allocated");
+        assert!(self.space.reports.borrow().is_empty());
+        extents
+    }
+
+    /// Compares [`lookup`] of `blocks` with the model, holes with both their ends.
+    fn check_lookups(&self, blocks: impl Iterator<Item = u32>) {
+        for block in blocks {
+            let found = lookup(&self.space, &self.root, LogicalBlock(block)).unwrap();
+            match (found, self.model.get(&block)) {
+                (Found::Mapped(extent), Some((at, state))) => {
+                    let place = extent.place_of(LogicalBlock(block));
+                    assert_eq!(place, Some(PhysicalBlock(*at)));
+                    assert_eq!(extent.state(), *state);
+                }
+                (Found::Hole { start, len }, None) => {
+                    let before = self.model.range(..block).next_back();
+                    let next = self.model.range(block..).next();
+                    assert_eq!(start.0, before.map_or(0, |(b, _)| b + 1));
+                    assert_eq!(start.0 + len, next.map_or(u32::MAX, |(b, _)| *b));
+                }
+                (found, model) => panic!("{block}: found {found:?}, expected {model:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn adjoining_extents_become_one() {
+    let mut tree = Tree::new(128);
+    tree.insert(10, 5, 100, State::Written).unwrap();
+    tree.insert(20, 5, 110, State::Written).unwrap();
+    tree.insert(15, 5, 105, State::Written).unwrap();
+    assert_eq!(tree.check().len(), 1);
+    // Not on the device, not in the same state: not one.
+    tree.insert(25, 1, 200, State::Written).unwrap();
+    tree.insert(9, 1, 99, State::Unwritten).unwrap();
+    assert_eq!(tree.check().len(), 3);
+    tree.check_lookups(0..40);
+}
+
+#[test]
+fn an_extent_is_no_longer_than_its_state_allows() {
+    for state in [State::Written, State::Unwritten] {
+        let mut tree = Tree::new(128);
+        tree.insert(0, state.max_len(), 1, state).unwrap();
+        let end = u64::from(state.max_len());
+        tree.insert(state.max_len(), 1, 1 + end, state).unwrap();
+        tree.insert(state.max_len() + 1, 1, 2 + end, state).unwrap();
+        let lens: Vec<u32> = tree.check().iter().map(Extent::len).collect();
+        assert_eq!(lens, [state.max_len(), 2]);
+    }
+}
+
+#[test]
+fn the_longest_written_extent_becomes_two_unwritten_ones() {
+    let mut tree = Tree::new(128);
+    tree.insert(0, MAX_WRITTEN, 1, State::Written).unwrap();
+    assert_eq!(
+        tree.convert(0..MAX_WRITTEN, State::Unwritten),
+        Ok(Progress::Done)
+    );
+    assert_eq!(tree.check().len(), 2);
+    assert_eq!(
+        tree.convert(0..MAX_WRITTEN, State::Written),
+        Ok(Progress::Done)
+    );
+    assert_eq!(tree.check().len(), 1);
+}
+
+#[test]
+fn an_overlap_is_refused() {
+    let mut tree = Tree::new(128);
+    tree.scatter(10..100, 2);
+    for (start, len) in [
+        (10, 1),
+        (9, 2),
+        (9, 100),
+        (11, 2),
+        (98, 1),
+        (50, 1),
+        (49, 2),
+    ] {
+        let at = PhysicalBlock(1 << 20);
+        let extent = Extent::new(LogicalBlock(start), len, at, State::Written).unwrap();
+        let result = insert(&mut tree.space, &mut tree.root, extent);
+        assert_eq!(result, Err(EEXIST), "{start}+{len}");
+    }
+    tree.check();
+}
+
+#[test]
+fn a_file_written_in_order_has_full_leaves() {
+    let mut tree = Tree::new(1024);
+    tree.scatter(0..84 * 2 * 50, 2);
+    tree.check();
+    assert_eq!(tree.depth(), 1 + 1);
+    // 50 full leaves and an index node above them.
+    assert_eq!(tree.space.nodes.len(), 50 + 1);
+}
+
+#[test]
+fn every_depth_grows_and_shrinks() {
+    let mut tree = Tree::new(128);
+    let mut depths = BTreeSet::new();
+    for start in (0..6000).step_by(2) {
+        tree.insert(start, 1, 5000 + u64::from(start) * 2, State::Written)
+            .unwrap();
+        depths.insert(tree.depth());
+    }
+    assert_eq!(depths, (0..=4).collect());
+    tree.check_lookups(0..6010);
+    let mut shrunk = BTreeSet::new();
+    for end in (0..6000).rev().step_by(50) {
+        assert_eq!(tree.remove(end..u32::MAX), Ok(Progress::Done));
+        tree.check();
+        shrunk.insert(tree.depth());
+    }
+    assert_eq!(tree.remove(0..u32::MAX), Ok(Progress::Done));
+    assert!(tree.check().is_empty());
+    shrunk.insert(tree.depth());
+    assert_eq!(shrunk, (0..=4).collect());
+    assert_eq!(tree.depth(), 0);
+}
+
+#[test]
+fn insertion_in_falling_order_keeps_keys_right() {
+    let mut tree = Tree::new(128);
+    for start in (0..600).rev().step_by(2) {
+        tree.insert(start, 1, 5000 + u64::from(start) * 2, State::Written)
+            .unwrap();
+        tree.check();
+    }
+    assert!(tree.depth() >= 3);
+    // Every leaf but one at least half full.
+    assert!(tree.space.nodes.len() < 300 / 4 * 5 / 4);
+}
+
+#[test]
+fn without_room_for_a_node_nothing_happens() {
+    let mut tree = Tree::new(128);
+    tree.space.free_nodes = 3;
+    let mut refused = 0;
+    for start in (0..200).step_by(2) {
+        let before = tree.root;
+        if tree.insert(start, 1, 5000 + u64::from(start) * 2, State::Written) == Err(ENOSPC) {
+            assert_eq!(tree.root, before);
+            refused += 1;
+        }
+        tree.check();
+    }
+    assert!(refused > 10);
+}
+
+#[test]
+fn removal_stops_and_goes_on_where_credits_run_out() {
+    let mut tree = Tree::new(128);
+    tree.scatter(0..700, 2);
+    assert!(tree.depth() >= 3);
+    let mut rest = 3..690;
+    let mut rounds = 0;
+    loop {
+        tree.space.store.restart(Some(20));
+        match tree.remove(rest.clone()).unwrap() {
+            Progress::Done => break,
+            Progress::More(to) => {
+                assert!(to.0 < rest.end || rounds == 0);
+                rest.end = to.0;
+            }
+        }
+        tree.check();
+        rounds += 1;
+    }
+    assert!(rounds > 3, "{rounds}");
+    let left: Vec<u32> = tree.check().iter().map(|e| e.start().0).collect();
+    assert_eq!(left, [0, 2, 690, 692, 694, 696, 698]);
+}
+
+#[test]
+fn conversion_stays_within_its_reserve_of_nodes() {
+    for (from, to) in (0..90).flat_map(|from| [(from, from + 1), (from, 90), (from, from + 7)]) {
+        let mut tree = Tree::new(128);
+        for start in (0..90u32).step_by(3) {
+            let at = 5000 + u64::from(start) * 2;
+            tree.insert(start, 3, at, State::Unwritten).unwrap();
+        }
+        let reserve = u64::from(nodes_for_convert(tree.depth()));
+        tree.space.free_nodes = tree.space.nodes.len() as u64 + reserve;
+        assert_eq!(tree.convert(from..to, State::Written), Ok(Progress::Done));
+        tree.check();
+    }
+}
+
+#[test]
+fn shifts_move_the_tail() {
+    for round in 0..2 {
+        let credits = [None, Some(40)][round];
+        let mut tree = Tree::new(128);
+        tree.scatter(0..600, 2);
+        tree.insert(701, 20, 1 << 20, State::Unwritten).unwrap();
+        let before = tree.check();
+        // Splits the last extent, then moves it and nothing else.
+        let mut range = LogicalBlock(710)..LOGICAL_END;
+        let (space, root) = (&mut tree.space, &mut tree.root);
+        space.store.restart(credits);
+        assert_eq!(shift_right(space, root, range, 90), Ok(Progress::Done));
+        assert_eq!(lookup_at(&tree, 709), Some((1 << 20) + 8));
+        assert_eq!(lookup_at(&tree, 710), None);
+        assert_eq!(lookup_at(&tree, 800), Some((1 << 20) + 9));
+
+        range = LogicalBlock(100)..LOGICAL_END;
+        loop {
+            let (space, root) = (&mut tree.space, &mut tree.root);
+            space.store.restart(credits);
+            match shift_right(space, root, range.clone(), 1000).unwrap() {
+                Progress::Done => break,
+                Progress::More(to) => range.end = to,
+            }
+        }
+        tree.model = moved(&tree.model, 710, 90);
+        tree.model = moved(&tree.model, 100, 1000);
+        tree.check();
+
+        for (mut from, by) in [(LogicalBlock(1100), 1000), (LogicalBlock(800), 90)] {
+            loop {
+                let (space, root) = (&mut tree.space, &mut tree.root);
+                space.store.restart(credits);
+                match shift_left(space, root, from, by).unwrap() {
+                    Progress::Done => break,
+                    Progress::More(at) => from = at,
+                }
+            }
+        }
+        tree.model = moved(&tree.model, 1100, -1000);
+        tree.model = moved(&tree.model, 800, -90);
+        // What was split has joined again.
+        assert_eq!(tree.check(), before);
+        let (space, root) = (&mut tree.space, &mut tree.root);
+        assert_eq!(shift_left(space, root, LogicalBlock(100), 2), Err(EINVAL));
+        let all = LogicalBlock(0)..LOGICAL_END;
+        assert_eq!(shift_right(space, root, all, u32::MAX - 720), Err(EFBIG));
+        assert_eq!(tree.check(), before);
+    }
+}
+
+fn lookup_at(tree: &Tree, block: u32) -> Option<u64> {
+    match lookup(&tree.space, &tree.root, LogicalBlock(block)).unwrap() {
+        Found::Mapped(extent) => extent.place_of(LogicalBlock(block)).map(|at| at.0),
+        Found::Hole { .. } => None,
+    }
+}
+
+fn moved(model: &BTreeMap<u32, (u64, State)>, from: u32, by: i32) -> BTreeMap<u32, (u64, State)> {
+    let shift = |b: u32| {
+        if b >= from {
+            b.checked_add_signed(by).unwrap()
+        } else {
+            b
+        }
+    };
+    model.iter().map(|(b, what)| (shift(*b), *what)).collect()
+}
+
+/// One operation of a random sequence.
+#[derive(Clone, Debug)]
+enum Op {
+    Insert {
+        start: u32,
+        len: u32,
+        gap: u64,
+        state: State,
+    },
+    Convert {
+        start: u32,
+        len: u32,
+        to: State,
+    },
+    Remove {
+        start: u32,
+        len: u32,
+    },
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let state = || prop_oneof![Just(State::Written), Just(State::Unwritten)];
+    let start = || 0..900u32;
+    prop_oneof![
+        4 => (start(), 1..12u32, 0..2u64, state())
+            .prop_map(|(start, len, gap, state)| Op::Insert { start, len, gap, state }),
+        3 => (start(), 1..60u32, state())
+            .prop_map(|(start, len, to)| Op::Convert { start, len, to }),
+        1 => (start(), 1..60u32).prop_map(|(start, len)| Op::Remove { start, len }),
+    ]
+}
+
+impl Tree {
+    /// Does `op`. An insert takes what of its range is a hole; with `gap` 0 the same file block
+    /// always gets the same place, so that neighbours adjoin.
+    fn apply(&mut self, op: &Op) -> Result {
+        match *op {
+            Op::Insert {
+                start,
+                len,
+                gap,
+                state,
+            } => {
+                let len = self
+                    .model
+                    .range(start..start + len)
+                    .next()
+                    .map_or(len, |(b, _)| b - start);
+                let at = 10_000 + u64::from(start) + gap * 5_000 * u64::from(start % 97);
+                let taken = (at..at + u64::from(len)).any(|b| self.space.data.contains(&b));
+                if len == 0 || taken {
+                    return Ok(());
+                }
+                self.insert(start, len, at, state)
+            }
+            Op::Convert { start, len, to } => self.convert(start..start + len, to).map(|_| ()),
+            Op::Remove { start, len } => self.remove(start..start + len).map(|_| ()),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn any_sequence_does_what_the_model_does(
+        scattered in prop_oneof![Just(0u32), 0..900u32],
+        ops in prop::collection::vec(op(), 1..120),
+    ) {
+        let mut tree = Tree::new(128);
+        tree.scatter(0..scattered, 3);
+        for op in &ops {
+            tree.apply(op).unwrap();
+            tree.check();
+        }
+        tree.space.store.restart(None);
+        tree.check_lookups(0..920);
+    }
+}
