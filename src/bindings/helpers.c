@@ -80,6 +80,16 @@ unsigned int ext4rs_helper_inode_state_read_once(struct inode *inode)
 	return inode_state_read_once(inode);
 }
 
+bool ext4rs_helper_in_compat_syscall(void)
+{
+	return in_compat_syscall();
+}
+
+int ext4rs_helper_finish_open_simple(struct file *file, int error)
+{
+	return finish_open_simple(file, error);
+}
+
 void ext4rs_helper_inode_lock(struct inode *inode)
 {
 	inode_lock(inode);

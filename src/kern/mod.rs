@@ -15,6 +15,7 @@ pub mod file;
 pub mod fs;
 pub mod fs_context;
 pub mod inode;
+pub mod inode_ops;
 pub mod ioend;
 pub mod iomap;
 pub mod jbd2;
