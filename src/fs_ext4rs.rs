@@ -10,6 +10,7 @@
 use kernel::prelude::*;
 
 mod bindings;
+pub mod alloc;
 pub mod extents;
 pub mod format;
 pub mod jbd_glue;

@@ -84,6 +84,9 @@ impl<T> DerefMut for KBox<T> {
 #[derive(Debug, PartialEq, Eq)]
 pub struct KVec<T>(Vec<T>);
 
+/// As `kernel::alloc::KVVec`: like [`KVec`], for lengths that need not be contiguous in memory.
+pub type KVVec<T> = KVec<T>;
+
 impl<T> Default for KVec<T> {
     fn default() -> Self {
         Self::new()

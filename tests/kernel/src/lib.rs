@@ -10,7 +10,7 @@ pub mod error;
 
 /// As `kernel::prelude`.
 pub mod prelude {
-    pub use crate::alloc::{flags::*, AllocError, Flags, KBox, KVec};
+    pub use crate::alloc::{flags::*, AllocError, Flags, KBox, KVVec, KVec};
     pub use crate::error::{code::*, Error, Result};
     pub use core::mem::{align_of, size_of};
     pub use zerocopy::{FromBytes, IntoBytes};

@@ -2,6 +2,8 @@
 
 //! The pure rooms, the same files that the module is built from, as a host crate.
 
+#[path = "../../../src/alloc/mod.rs"]
+pub mod alloc;
 #[path = "../../../src/extent_status/mod.rs"]
 pub mod extent_status;
 #[path = "../../../src/extents/mod.rs"]
