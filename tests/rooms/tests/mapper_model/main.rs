@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The mapper under a model checker: the files that ship, their locks under shuttle's scheduler,
+//! against writers, writeback, truncate, punch, reclaim and commits.
+//!
+//! `SHUTTLE_TIMES=100 cargo test --test mapper_model` looks at a hundred times the schedules.
+
+mod fs;
+mod tasks;
+
+use fs::{Config, File};
+use shuttle::sync::Arc;
+use shuttle::thread;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::{AtomicU32, Ordering};
+use tasks::{
+    finish, preallocate, punch, read, reclaim, shrink, store_past_end_then_grow, truncate, write,
+    writeback,
+};
+
+type Task = fn(&File);
+
+/// Prepares a file, lets the tasks loose on it, and judges what is left.
+fn scenario(config: Config, prepare: Task, tasks: &[Task]) -> Arc<File> {
+    let file = File::new(config);
+    prepare(&file);
+    let threads: Vec<_> = tasks
+        .iter()
+        .map(|&task| {
+            let file = file.clone();
+            thread::spawn(move || task(&file))
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    finish(&file);
+    file
+}
+
+fn times(n: usize) -> usize {
+    let factor = std::env::var("SHUTTLE_TIMES")
+        .ok()
+        .and_then(|s| s.parse().ok());
+    n * factor.unwrap_or(1)
+}
+
+/// Random schedules, and such with few but nasty switches. Returns how many re-checks failed.
+fn explore(config: Config, prepare: Task, tasks: &'static [Task]) -> u32 {
+    static RETRIES: AtomicU32 = AtomicU32::new(0);
+    let before = RETRIES.load(Ordering::Relaxed);
+    let run = move || {
+        let file = scenario(config, prepare, tasks);
+        let retries = file.retries.load(shuttle::sync::atomic::Ordering::Relaxed);
+        RETRIES.fetch_add(retries, Ordering::Relaxed);
+    };
+    shuttle::check_random(run, times(150));
+    shuttle::check_pct(run, times(150), 3);
+    RETRIES.load(Ordering::Relaxed) - before
+}
+
+fn three_delayed(file: &File) {
+    write(file, 0..3, 1, 3);
+}
+
+/// The race of the review mail.
+const TRUNCATE: &[Task] = &[writeback, |f| truncate(f, 1)];
+
+#[test]
+fn writeback_against_truncate() {
+    let retries = explore(Config::default(), three_delayed, TRUNCATE);
+    assert!(retries > 0, "the race was never met");
+}
+
+/// What the model is worth: without the re-check it must find the leak.
+#[test]
+fn the_recheck_is_missed_when_it_is_gone() {
+    let config = Config {
+        skip_recheck: true,
+        ..Config::default()
+    };
+    let found = catch_unwind(AssertUnwindSafe(|| {
+        explore(config, three_delayed, TRUNCATE)
+    }));
+    assert!(
+        found.is_err(),
+        "truncate against writeback without a re-check went unnoticed"
+    );
+}
+
+#[test]
+fn writeback_against_punch() {
+    explore(
+        Config::default(),
+        three_delayed,
+        &[writeback, |f| punch(f, 1..2)],
+    );
+}
+
+#[test]
+fn writeback_against_write() {
+    explore(
+        Config::default(),
+        |f| write(f, 0..2, 1, 2),
+        &[writeback, |f| write(f, 1..4, 2, 3)],
+    );
+}
+
+#[test]
+fn writeback_against_short_write() {
+    explore(
+        Config::default(),
+        |f| write(f, 0..1, 1, 1),
+        &[writeback, |f| write(f, 0..4, 2, 2)],
+    );
+}
+
+#[test]
+fn writeback_against_truncate_and_write_again() {
+    explore(
+        Config::default(),
+        three_delayed,
+        &[writeback, |f| {
+            truncate(f, 1);
+            write(f, 2..4, 2, 2);
+        }],
+    );
+}
+
+#[test]
+fn two_writebacks_against_punch_in_short_transactions() {
+    let config = Config {
+        short_transactions: true,
+        max_run: 2,
+        ..Config::default()
+    };
+    explore(
+        config,
+        three_delayed,
+        &[writeback, writeback, |f| punch(f, 0..2)],
+    );
+}
+
+#[test]
+fn reads_shrinking_and_reclaim_in_between() {
+    let config = Config {
+        short_transactions: true,
+        ..Config::default()
+    };
+    explore(
+        config,
+        three_delayed,
+        &[
+            writeback,
+            |f| truncate(f, 1),
+            |f| {
+                shrink(f, 2);
+                reclaim(f, 0);
+                read(f, 0);
+                read(f, 2);
+            },
+        ],
+    );
+}
+
+#[test]
+fn dirty_data_over_a_hole_gets_no_block() {
+    explore(
+        Config::default(),
+        |f| write(f, 0..1, 1, 1),
+        &[writeback, |f| store_past_end_then_grow(f, 1)],
+    );
+}
+
+#[test]
+fn preallocation_against_writeback_and_truncate() {
+    explore(
+        Config::default(),
+        three_delayed,
+        &[writeback, |f| preallocate(f, 1..4), |f| truncate(f, 2)],
+    );
+}
+
+#[test]
+fn a_full_device_waits_for_the_commit_that_frees() {
+    let config = Config {
+        device: 4,
+        ..Config::default()
+    };
+    explore(
+        config,
+        |f| {
+            write(f, 0..4, 1, 4);
+            writeback(f);
+        },
+        &[
+            |f| {
+                truncate(f, 1);
+                write(f, 1..4, 2, 3);
+            },
+            writeback,
+        ],
+    );
+}
+
+#[test]
+fn a_failing_tree_leaves_true_books() {
+    let config = Config {
+        fail_one_in: 3,
+        ..Config::default()
+    };
+    // What could not be written back stays dirty and delayed, and goes with the eviction.
+    explore(
+        config,
+        three_delayed,
+        &[writeback, writeback, |f| truncate(f, 2)],
+    );
+}
