@@ -7,11 +7,6 @@ pub(crate) fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> 
     bytes.get(at..)?.first_chunk::<N>().copied()
 }
 
-/// The 16-bit number at `at`.
-pub(crate) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    array(bytes, at).map(u16::from_le_bytes)
-}
-
 /// The 32-bit number at `at`.
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     array(bytes, at).map(u32::from_le_bytes)
@@ -23,13 +18,6 @@ pub(crate) fn put<const N: usize>(bytes: &mut [u8], at: usize, value: [u8; N]) -
     *bytes.get_mut(at..)?.first_chunk_mut::<N>()? = value;
     Some(())
 }
-
-/// Writes a 16-bit number at `at`.
-#[must_use]
-pub(crate) fn put_u16(bytes: &mut [u8], at: usize, value: u16) -> Option<()> {
-    put(bytes, at, value.to_le_bytes())
-}
-
 /// Writes a 32-bit number at `at`.
 #[must_use]
 pub(crate) fn put_u32(bytes: &mut [u8], at: usize, value: u32) -> Option<()> {

@@ -16,9 +16,11 @@ pub mod geometry;
 pub mod group_desc;
 pub mod inode;
 pub(crate) mod le;
+pub mod orphan;
 pub mod problem;
 pub mod superblock;
 pub mod units;
+pub mod xattr;
 
 pub use geometry::{Geometry, GroupChecksum, BLOCK_BITS, BLOCK_SIZE, ROOT_INODE};
 pub use group_desc::GroupDesc;
