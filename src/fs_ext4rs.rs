@@ -14,6 +14,8 @@ pub mod alloc;
 pub mod extents;
 pub mod format;
 pub mod jbd_glue;
+pub mod extent_status;
+pub mod inode;
 mod iomap;
 pub mod kern;
 pub mod store;
