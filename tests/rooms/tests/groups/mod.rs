@@ -2,6 +2,8 @@
 
 //! A file system image made by mke2fs, its block groups, and a transaction over them in memory.
 
+#![allow(dead_code)] // Each test file uses its part.
+
 use kernel::prelude::*;
 use rooms::alloc::{
     Counters, FreeLog, GroupState, GroupTable, Run, Summary, SystemZone, ZoneBuilder,
