@@ -11,6 +11,7 @@ use kernel::prelude::*;
 
 mod bindings;
 pub mod alloc;
+pub mod extent_status;
 pub mod extents;
 pub mod format;
 pub mod jbd_glue;
@@ -18,6 +19,7 @@ pub mod extent_status;
 pub mod inode;
 mod iomap;
 pub mod kern;
+pub mod mapper;
 pub mod store;
 
 pub use kern::crc32c::crc32c;
