@@ -82,12 +82,6 @@ impl<F: FileSystem> SuperBlock<F> {
         unsafe { (&raw const (*self.as_ptr()).s_flags).read_volatile() }
     }
 
-    /// Whether the device itself refuses writes.
-    pub fn device_is_read_only(&self) -> bool {
-        // SAFETY: `s_bdev` is open while the super block lives.
-        unsafe { bindings::bdev_read_only((*self.as_ptr()).s_bdev) }
-    }
-
     /// The device's size in bytes.
     pub fn device_bytes(&self) -> u64 {
         // SAFETY: as above.
@@ -96,12 +90,6 @@ impl<F: FileSystem> SuperBlock<F> {
 }
 
 impl<F: FileSystem> SuperBlock<F> {
-    /// 512-byte sectors written to the device since the machine started.
-    pub fn sectors_written(&self) -> u64 {
-        // SAFETY: `s_bdev` is open while the super block lives.
-        unsafe { bindings::bdev_sectors_written((*self.as_ptr()).s_bdev) }
-    }
-
     /// Writes out all data and metadata, as sync(2) for this file system does. `s_umount` is held.
     pub fn sync_filesystem(&self) -> Result {
         // SAFETY: The super block lives; the callers (remount) hold `s_umount`.
@@ -122,6 +110,20 @@ impl<F: FileSystem> SuperBlock<F> {
                 old & !flags::RDONLY
             });
         }
+    }
+}
+
+impl Device {
+    /// 512-byte sectors written to the device since the machine started.
+    pub(crate) fn sectors_written(&self) -> u64 {
+        // SAFETY: By the type invariant the device is open.
+        unsafe { bindings::bdev_sectors_written(self.as_ptr()) }
+    }
+
+    /// Whether the device itself refuses writes.
+    pub(crate) fn is_read_only(&self) -> bool {
+        // SAFETY: By the type invariant the device is open.
+        unsafe { bindings::bdev_read_only(self.as_ptr()) }
     }
 }
 

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Everything that one mounted file system has (`s_fs_info`).
+
+use super::health::Health;
+use super::options::Options;
+use super::write_out;
+use crate::format::superblock::{RawSuperblock, SUPERBLOCK_SIZE};
+use crate::format::units::{GroupNumber, PhysicalBlock};
+use crate::format::{Geometry, GroupDesc};
+use crate::iomap::stats::WritebackStats;
+use crate::jbd_glue::Operation;
+use crate::kern::buffer::{Buffer, Device};
+use crate::kern::fs::FileSystem;
+use crate::kern::jbd2::{CommitHook, Journal, JournalParams, Tid};
+use crate::kern::proc::Directory;
+use crate::kern::super_block::DeferredWork;
+use crate::kern::super_buffer::SuperBuffer;
+use crate::store::{MetaBlock, Transaction};
+use crate::Ext4;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use kernel::prelude::*;
+use kernel::str::CString;
+use kernel::sync::{new_mutex, new_spinlock, Arc, Mutex, SetOnce, SpinLock};
+
+/// The journal of an ext4rs file system.
+pub(crate) type Ext4Journal = Journal<CommitLog>;
+
+/// What is done after each commit.
+pub(crate) struct CommitLog {
+    stats: Arc<WritebackStats>,
+}
+
+impl CommitLog {
+    pub(crate) fn new(stats: Arc<WritebackStats>) -> Result<Arc<Self>> {
+        Ok(Arc::new(Self { stats }, GFP_KERNEL)?)
+    }
+}
+
+impl CommitHook for CommitLog {
+    fn committed(&self, _tid: Tid) {
+        self.stats.journal_commits.add(1);
+    }
+}
+
+/// A mounted file system.
+///
+/// Fields without a lock are set while the file system is mounted and constant after that.
+#[pin_data]
+pub(crate) struct SuperInfo {
+    /// The device's name, for messages ("vda").
+    pub(crate) name: CString,
+    /// The file system's shape.
+    pub(crate) geometry: Geometry,
+    /// The device, with the file system's block size.
+    pub(crate) device: Device,
+    /// The options that hold where nothing is asked for.
+    pub(crate) default_options: Options,
+    /// Blocks that files can never have: superblocks, descriptors, bitmaps, inode tables, journal.
+    pub(crate) overhead: AtomicU64,
+    /// `s_kbytes_written` at mount.
+    pub(crate) kbytes_written: u64,
+    /// [`Device::sectors_written`] at mount.
+    pub(crate) sectors_at_mount: u64,
+    /// Counters of the data path.
+    pub(crate) writeback: Arc<WritebackStats>,
+    /// `/proc/fs/ext4rs/<device>`.
+    pub(crate) proc: SetOnce<Directory>,
+    /// What was found wrong.
+    #[pin]
+    pub(crate) health: Health,
+    /// Writes the superblock out through the journal, when errors are to be recorded.
+    #[pin]
+    pub(crate) deferred: DeferredWork<Ext4>,
+    /// Nothing where the file system was mounted without its journal (read-only, `noload`).
+    pub(super) journal: SetOnce<Ext4Journal>,
+    #[pin]
+    superblock: Mutex<SuperBuffer>,
+    #[pin]
+    options: SpinLock<Options>,
+}
+
+impl SuperInfo {
+    /// A file system of which only the superblock has been looked at.
+    pub(super) fn new(
+        name: &CStr,
+        geometry: Geometry,
+        device: Device,
+        superblock: SuperBuffer,
+        default_options: Options,
+        options: Options,
+    ) -> Result<Pin<KBox<Self>>> {
+        let raw = RawSuperblock::ref_from(superblock.bytes()).ok_or(EINVAL)?;
+        let kbytes_written = raw.kbytes_written.get();
+        let state = raw.state.get();
+        KBox::try_pin_init(
+            try_pin_init!(Self {
+                name: CString::try_from(name)?,
+                geometry,
+                device,
+                default_options,
+                overhead: AtomicU64::new(0),
+                kbytes_written,
+                sectors_at_mount: device.sectors_written(),
+                writeback: Arc::new(WritebackStats::new(), GFP_KERNEL)?,
+                proc: SetOnce::new(),
+                health <- Health::new(state),
+                deferred <- DeferredWork::new(write_out::deferred),
+                journal: SetOnce::new(),
+                superblock <- new_mutex!(superblock, "ext4rs::superblock"),
+                options <- new_spinlock!(options, "ext4rs::options"),
+            }? Error),
+            GFP_KERNEL,
+        )
+    }
+
+    /// The options as they are now.
+    pub(crate) fn options(&self) -> Options {
+        *self.options.lock()
+    }
+
+    pub(super) fn set_options(&self, options: Options) {
+        *self.options.lock() = options;
+    }
+
+    /// The journal; `None` where it was left alone (read-only mounts only).
+    pub(crate) fn journal(&self) -> Option<&Ext4Journal> {
+        self.journal.as_ref()
+    }
+
+    /// Blocks that files can never have.
+    pub(crate) fn overhead(&self) -> u64 {
+        self.overhead.load(Relaxed)
+    }
+
+    /// How the journal is to behave under `options`.
+    pub(super) fn journal_params(options: &Options) -> JournalParams {
+        JournalParams {
+            commit_interval: options.commit_seconds(),
+            barrier: options.barrier,
+            min_batch_time: options.min_batch_time,
+            max_batch_time: options.max_batch_time,
+        }
+    }
+
+    /// Looks at the superblock.
+    pub(crate) fn with_superblock<R>(&self, look: impl FnOnce(&RawSuperblock) -> R) -> Result<R> {
+        let buffer = self.superblock.lock();
+        let raw = RawSuperblock::ref_from(buffer.bytes()).ok_or(EINVAL)?;
+        Ok(look(raw))
+    }
+
+    /// Changes the superblock in a running operation; the checksum follows.
+    ///
+    /// # Errors
+    ///
+    /// As [`Transaction::update`].
+    pub(crate) fn update_superblock<T: Transaction<Block = Buffer>, R>(
+        &self,
+        transaction: &mut T,
+        edit: impl FnOnce(&mut RawSuperblock) -> R,
+    ) -> Result<R> {
+        let mut buffer = self.superblock.lock();
+        buffer.update(transaction, |bytes| {
+            let raw = RawSuperblock::mut_from(bytes).ok_or(EINVAL)?;
+            let result = edit(raw);
+            raw.set_checksum();
+            Ok(result)
+        })?
+    }
+
+    /// Changes the superblock and writes it at once, past the journal; the checksum follows.
+    ///
+    /// # Errors
+    ///
+    /// `EIO`.
+    pub(super) fn write_superblock(&self, edit: impl FnOnce(&mut RawSuperblock)) -> Result {
+        let barrier = self.options().barrier;
+        let mut buffer = self.superblock.lock();
+        buffer.write_through(barrier, |bytes| {
+            if let Some(raw) = RawSuperblock::mut_from(bytes) {
+                edit(raw);
+                raw.set_checksum();
+            }
+        })
+    }
+
+    /// The superblock's bytes, to look at and keep.
+    pub(super) fn superblock_copy(&self) -> Result<[u8; SUPERBLOCK_SIZE]> {
+        let buffer = self.superblock.lock();
+        let bytes = buffer.bytes().get(..SUPERBLOCK_SIZE).ok_or(EINVAL)?;
+        Ok(bytes.try_into().map_err(|_| EINVAL)?)
+    }
+
+    /// A group's descriptor as it is on disk, or in the journal's buffers. For use before the
+    /// groups are set up: the journal's own inode must be found before recovery.
+    ///
+    /// # Errors
+    ///
+    /// `EIO`, `EFSCORRUPTED`, `EFSBADCRC`.
+    pub(crate) fn read_descriptor(&self, group: GroupNumber) -> Result<GroupDesc> {
+        let (block, range) = self.geometry.desc_location(group).ok_or(EFSCORRUPTED)?;
+        let buffer = self.device.read(block)?;
+        let bytes = buffer.bytes().get(range).ok_or(EFSCORRUPTED)?;
+        Ok(GroupDesc::parse(&self.geometry, group, bytes)?)
+    }
+
+    /// Where a group's inode table begins.
+    ///
+    /// # Errors
+    ///
+    /// As [`SuperInfo::read_descriptor`].
+    pub(crate) fn inode_table(&self, group: GroupNumber) -> Result<PhysicalBlock> {
+        Ok(self.read_descriptor(group)?.inode_table)
+    }
+
+    /// Free blocks and inodes; `None` before the groups are set up.
+    pub(crate) fn free_counts(&self) -> Option<(u64, u32)> {
+        None
+    }
+
+    /// Whether metadata may be changed.
+    ///
+    /// # Errors
+    ///
+    /// `EROFS` after an error that stopped the file system.
+    pub(crate) fn check_writable(&self) -> Result {
+        if self.health.is_stopped() {
+            Err(EROFS)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// A running operation of an ext4rs file system.
+pub(crate) type Ext4Operation<'a> = Operation<'a>;
+
+// The info must be shareable between tasks, or it could not hang on a super block.
+const _: () = {
+    const fn shareable<T: Send + Sync>() {}
+    shareable::<<Ext4 as FileSystem>::Super>();
+};

@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Mount options: their values, how they are read from text, and how they are shown.
+//!
+//! The names and meanings are those of C ext4 (`Documentation/admin-guide/ext4.rst`). An option that
+//! asks for something that ext4rs does not do is refused by its name, rather than ignored: data
+//! could depend on it. Options that only tune C ext4's inside are accepted and do nothing.
+
+use crate::format::superblock::{errors, RawSuperblock};
+use kernel::prelude::*;
+use kernel::seq_file::SeqFile;
+use kernel::seq_print;
+
+/// What to do when the file system is found damaged (`errors=`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ErrorPolicy {
+    /// Go on with what is left.
+    Continue,
+    /// Write nothing any more.
+    RemountRo,
+    /// Stop the machine.
+    Panic,
+}
+
+impl ErrorPolicy {
+    /// From `s_errors`; anything unknown means "continue", as in C ext4.
+    fn from_disk(value: u16) -> Self {
+        match value {
+            errors::REMOUNT_RO => Self::RemountRo,
+            errors::PANIC => Self::Panic,
+            _ => Self::Continue,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Continue => "continue",
+            Self::RemountRo => "remount-ro",
+            Self::Panic => "panic",
+        }
+    }
+}
+
+/// The options of a mounted file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// `sb=`: where the superblock is, in units of 1024 bytes.
+    pub(crate) superblock_at: u64,
+    /// `errors=`.
+    pub(crate) errors: ErrorPolicy,
+    /// `data_err=abort`: a failed write of data stops the journal.
+    pub(crate) data_err_abort: bool,
+    /// `commit=`: seconds between commits; 0 means the default.
+    pub(crate) commit: u32,
+    /// `delalloc`: blocks are allocated when data is written back, not when it is written.
+    pub(crate) delalloc: bool,
+    /// `barrier`: commits flush the device's cache.
+    pub(crate) barrier: bool,
+    /// `noload`: the journal is left alone. Read-only mounts only.
+    pub(crate) noload: bool,
+    /// `auto_da_alloc`: replacing a file by rename or truncation starts writing it at once.
+    pub(crate) auto_da_alloc: bool,
+    /// `discard`: freed blocks are discarded after the commit.
+    pub(crate) discard: bool,
+    /// `minixdf`: statfs counts all blocks, not only those that files can have.
+    pub(crate) minixdf: bool,
+    /// `grpid`: new files take their directory's group.
+    pub(crate) grpid: bool,
+    /// `resuid=`: who may use the reserved blocks.
+    pub(crate) resuid: u32,
+    /// `resgid=`: the group that may use them.
+    pub(crate) resgid: u32,
+    /// `min_batch_time=`, microseconds.
+    pub(crate) min_batch_time: u32,
+    /// `max_batch_time=`, microseconds.
+    pub(crate) max_batch_time: u32,
+}
+
+/// Seconds between commits where nothing else is asked for.
+const DEFAULT_COMMIT: u32 = 5;
+/// jbd2's own default upper limit of the batch time, microseconds.
+const DEFAULT_MAX_BATCH_TIME: u32 = 15_000;
+
+impl Options {
+    /// What holds when nothing is asked for, on a file system with superblock `raw`.
+    pub(crate) fn defaults(raw: &RawSuperblock) -> Self {
+        let id = |lo: u16, hi: u16| u32::from(lo) | u32::from(hi) << 16;
+        Self {
+            superblock_at: 1,
+            errors: ErrorPolicy::from_disk(raw.errors.get()),
+            data_err_abort: false,
+            commit: DEFAULT_COMMIT,
+            delalloc: true,
+            barrier: true,
+            noload: false,
+            auto_da_alloc: true,
+            discard: false,
+            minixdf: false,
+            grpid: false,
+            resuid: id(raw.def_resuid.get(), raw.def_resuid_hi.get()),
+            resgid: id(raw.def_resgid.get(), raw.def_resgid_hi.get()),
+            min_batch_time: 0,
+            max_batch_time: DEFAULT_MAX_BATCH_TIME,
+        }
+    }
+
+    /// Seconds between commits.
+    pub(crate) fn commit_seconds(&self) -> u32 {
+        if self.commit == 0 {
+            DEFAULT_COMMIT
+        } else {
+            self.commit
+        }
+    }
+
+    /// Prints what differs from `defaults`, for `/proc/mounts`.
+    pub(crate) fn show(&self, defaults: &Self, out: &SeqFile) {
+        let flag = |now: bool, usual: bool, on: &str, off: &str| {
+            if now != usual {
+                seq_print!(out, ",{}", if now { on } else { off });
+            }
+        };
+        let number = |now: u32, usual: u32, name: &str| {
+            if now != usual {
+                seq_print!(out, ",{}={}", name, now);
+            }
+        };
+        if self.superblock_at != defaults.superblock_at {
+            seq_print!(out, ",sb={}", self.superblock_at);
+        }
+        flag(self.minixdf, defaults.minixdf, "minixdf", "bsddf");
+        flag(self.grpid, defaults.grpid, "grpid", "nogrpid");
+        flag(self.discard, defaults.discard, "discard", "nodiscard");
+        flag(self.delalloc, defaults.delalloc, "delalloc", "nodelalloc");
+        flag(self.noload, defaults.noload, "norecovery", "recovery");
+        flag(self.barrier, defaults.barrier, "barrier", "nobarrier");
+        flag(
+            self.auto_da_alloc,
+            defaults.auto_da_alloc,
+            "auto_da_alloc",
+            "noauto_da_alloc",
+        );
+        number(self.resuid, 0, "resuid");
+        number(self.resgid, 0, "resgid");
+        if self.errors != defaults.errors {
+            seq_print!(out, ",errors={}", self.errors.name());
+        }
+        number(self.commit_seconds(), defaults.commit, "commit");
+        number(
+            self.min_batch_time,
+            defaults.min_batch_time,
+            "min_batch_time",
+        );
+        number(
+            self.max_batch_time,
+            defaults.max_batch_time,
+            "max_batch_time",
+        );
+        if self.data_err_abort {
+            seq_print!(out, ",data_err=abort");
+        }
+    }
+}
+
+/// The options that were asked for; the rest stays as it is.
+#[derive(Clone, Copy, Default)]
+#[allow(missing_docs)]
+pub(crate) struct Request {
+    superblock_at: Option<u64>,
+    errors: Option<ErrorPolicy>,
+    data_err_abort: Option<bool>,
+    commit: Option<u32>,
+    delalloc: Option<bool>,
+    barrier: Option<bool>,
+    noload: Option<bool>,
+    auto_da_alloc: Option<bool>,
+    discard: Option<bool>,
+    minixdf: Option<bool>,
+    grpid: Option<bool>,
+    resuid: Option<u32>,
+    resgid: Option<u32>,
+    min_batch_time: Option<u32>,
+    max_batch_time: Option<u32>,
+    /// `abort`: stop the file system at once, for tests of applications.
+    pub(crate) abort: bool,
+}
+
+/// Why an option is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// There is no such option.
+    Unknown,
+    /// C ext4 has it, and it would change what happens to data, but ext4rs does not do it.
+    Unsupported,
+    /// The value makes no sense.
+    BadValue,
+}
+
+impl Request {
+    /// Where the superblock is, in units of 1024 bytes.
+    pub(crate) fn superblock_at(&self) -> u64 {
+        self.superblock_at.unwrap_or(1)
+    }
+
+    /// `options` with what was asked for.
+    pub(crate) fn apply(&self, options: Options) -> Options {
+        Options {
+            superblock_at: self.superblock_at.unwrap_or(options.superblock_at),
+            errors: self.errors.unwrap_or(options.errors),
+            data_err_abort: self.data_err_abort.unwrap_or(options.data_err_abort),
+            commit: self.commit.unwrap_or(options.commit),
+            delalloc: self.delalloc.unwrap_or(options.delalloc),
+            barrier: self.barrier.unwrap_or(options.barrier),
+            noload: self.noload.unwrap_or(options.noload),
+            auto_da_alloc: self.auto_da_alloc.unwrap_or(options.auto_da_alloc),
+            discard: self.discard.unwrap_or(options.discard),
+            minixdf: self.minixdf.unwrap_or(options.minixdf),
+            grpid: self.grpid.unwrap_or(options.grpid),
+            resuid: self.resuid.unwrap_or(options.resuid),
+            resgid: self.resgid.unwrap_or(options.resgid),
+            min_batch_time: self.min_batch_time.unwrap_or(options.min_batch_time),
+            max_batch_time: self.max_batch_time.unwrap_or(options.max_batch_time),
+        }
+    }
+
+    /// Takes one option from text.
+    pub(crate) fn set(&mut self, key: &str, value: Option<&str>) -> Result<(), Refusal> {
+        match value {
+            None => self.set_flag(key),
+            Some(value) => self.set_value(key, value),
+        }
+    }
+
+    fn set_flag(&mut self, key: &str) -> Result<(), Refusal> {
+        match key {
+            "bsddf" => self.minixdf = Some(false),
+            "minixdf" => self.minixdf = Some(true),
+            "grpid" | "bsdgroups" => self.grpid = Some(true),
+            "nogrpid" | "sysvgroups" => self.grpid = Some(false),
+            "delalloc" => self.delalloc = Some(true),
+            "nodelalloc" => self.delalloc = Some(false),
+            "barrier" => self.barrier = Some(true),
+            "nobarrier" => self.barrier = Some(false),
+            "noload" | "norecovery" => self.noload = Some(true),
+            "auto_da_alloc" => self.auto_da_alloc = Some(true),
+            "noauto_da_alloc" => self.auto_da_alloc = Some(false),
+            "discard" => self.discard = Some(true),
+            "nodiscard" => self.discard = Some(false),
+            "abort" => self.abort = true,
+            // What ext4rs does anyway, or does not need.
+            "user_xattr"
+            | "acl"
+            | "block_validity"
+            | "noblock_validity"
+            | "dioread_nolock"
+            | "init_itable"
+            | "noinit_itable"
+            | "nombcache"
+            | "no_mbcache"
+            | "debug"
+            | "prefetch_block_bitmaps"
+            | "no_prefetch_block_bitmaps"
+            | "journal_checksum"
+            | "nojournal_checksum"
+            | "i_version"
+            | "noquota"
+            | "warn_on_error"
+            | "nowarn_on_error"
+            | "orlov"
+            | "oldalloc"
+            | "bh"
+            | "nobh"
+            | "mblk_io_submit"
+            | "nomblk_io_submit"
+            | "nocheck"
+            | "reservation"
+            | "noreservation" => {}
+            "journal_async_commit"
+            | "dioread_lock"
+            | "nodioread_nolock"
+            | "nouid32"
+            | "dax"
+            | "quota"
+            | "usrquota"
+            | "grpquota"
+            | "prjquota"
+            | "inlinecrypt"
+            | "test_dummy_encryption" => return Err(Refusal::Unsupported),
+            _ => return Err(Refusal::Unknown),
+        }
+        Ok(())
+    }
+
+    fn set_value(&mut self, key: &str, value: &str) -> Result<(), Refusal> {
+        match key {
+            "sb" => self.superblock_at = Some(number(value)?.into()),
+            "errors" => self.errors = Some(policy(value)?),
+            "data_err" => self.data_err_abort = Some(either(value, "abort", "ignore")?),
+            "commit" => {
+                let seconds = number(value)?;
+                // jbd2 counts the interval in ticks, in an `int`.
+                if seconds > 1_000_000 {
+                    return Err(Refusal::BadValue);
+                }
+                self.commit = Some(seconds);
+            }
+            "barrier" => self.barrier = Some(number(value)? != 0),
+            "auto_da_alloc" => self.auto_da_alloc = Some(number(value)? != 0),
+            "resuid" => self.resuid = Some(number(value)?),
+            "resgid" => self.resgid = Some(number(value)?),
+            "min_batch_time" => self.min_batch_time = Some(number(value)?),
+            "max_batch_time" => {
+                let micros = number(value)?;
+                self.max_batch_time = Some(if micros == 0 {
+                    DEFAULT_MAX_BATCH_TIME
+                } else {
+                    micros
+                });
+            }
+            "data" => match value {
+                "ordered" => {}
+                "journal" | "writeback" => return Err(Refusal::Unsupported),
+                _ => return Err(Refusal::BadValue),
+            },
+            "dax" => match value {
+                "never" | "inode" => {}
+                "always" => return Err(Refusal::Unsupported),
+                _ => return Err(Refusal::BadValue),
+            },
+            "stripe"
+            | "inode_readahead_blks"
+            | "journal_ioprio"
+            | "init_itable"
+            | "mb_optimize_scan" => {
+                number(value)?;
+            }
+            "check" => {}
+            "journal_dev"
+            | "journal_path"
+            | "usrjquota"
+            | "grpjquota"
+            | "jqfmt"
+            | "max_dir_size_kb"
+            | "debug_want_extra_isize"
+            | "test_dummy_encryption" => return Err(Refusal::Unsupported),
+            _ => return Err(Refusal::Unknown),
+        }
+        Ok(())
+    }
+}
+
+fn number(value: &str) -> Result<u32, Refusal> {
+    value.parse().map_err(|_| Refusal::BadValue)
+}
+
+fn policy(value: &str) -> Result<ErrorPolicy, Refusal> {
+    match value {
+        "continue" => Ok(ErrorPolicy::Continue),
+        "remount-ro" => Ok(ErrorPolicy::RemountRo),
+        "panic" => Ok(ErrorPolicy::Panic),
+        _ => Err(Refusal::BadValue),
+    }
+}
+
+fn either(value: &str, yes: &str, no: &str) -> Result<bool, Refusal> {
+    if value == yes {
+        Ok(true)
+    } else if value == no {
+        Ok(false)
+    } else {
+        Err(Refusal::BadValue)
+    }
+}
