@@ -11,7 +11,7 @@ use super::bits::BitRun;
 use super::counters::{Claimant, Counters};
 use super::group::{Choice, Chosen, Part, Trouble};
 use super::place::round;
-use super::table::{locked, FreeLog, GroupTable, Summary};
+use super::table::{locked, GroupTable, Numbered, Summary};
 use crate::format::units::{GroupNumber, PhysicalBlock};
 use crate::format::{Geometry, Problem};
 use crate::store::Transaction;
@@ -240,13 +240,32 @@ fn on_device(geo: &Geometry, group: GroupNumber, run: BitRun) -> Result<Run> {
 /// `EFSCORRUPTED`, reported, where a block lies outside the file system, is metadata, or is free
 /// already; else what memory, device or journal say. Blocks in the groups before the one that
 /// failed are free then.
-pub fn free_blocks<T: GroupTable, X: FreeLog>(table: &T, tx: &mut X, run: Run) -> Result {
+pub fn free_blocks<T: GroupTable, X: Numbered>(table: &T, tx: &mut X, run: Run) -> Result {
+    free(table, tx, run, |blocks| table.counters().freed(blocks))
+}
+
+/// Takes back an allocation of this handle that went no further: the blocks are free, after the
+/// commit like all freed ones, and set aside again as before [`Space::Delayed`].
+///
+/// # Errors
+///
+/// As [`free_blocks`].
+pub fn unallocate_blocks<T: GroupTable, X: Numbered>(table: &T, tx: &mut X, run: Run) -> Result {
+    free(table, tx, run, |blocks| table.counters().unclaim(blocks))
+}
+
+fn free<T: GroupTable, X: Numbered>(
+    table: &T,
+    tx: &mut X,
+    run: Run,
+    account: impl Fn(u32),
+) -> Result {
     let geo = table.geometry();
     if !geo.contains(run.start, run.len.into()) {
         return Err(outside(table, run.start));
     }
     each_group(table, run, |group, bits, part| {
-        if table.zone().overlaps(part.start, part.len.into()) {
+        if !table.may_hold_data(part) {
             let what = "freeing blocks that are metadata, from block";
             let problem = Problem::new(what, part.start.0);
             table.report(group, problem);
@@ -257,11 +276,12 @@ pub fn free_blocks<T: GroupTable, X: FreeLog>(table: &T, tx: &mut X, run: Run) -
                 return Ok(false);
             }
             state.load(geo, table.zone(), tx)?;
-            state.give_back(geo, tx, bits, |tx| tx.note_freed(part))?;
+            let transaction = tx.number();
+            state.give_back(geo, tx, bits, || table.note_freed(transaction, part))?;
             Ok(true)
         })?;
         if freed {
-            table.counters().freed(part.len);
+            account(part.len);
         }
         Ok(())
     })
@@ -269,7 +289,7 @@ pub fn free_blocks<T: GroupTable, X: FreeLog>(table: &T, tx: &mut X, run: Run) -
 
 /// The transaction that freed `run` has committed: its blocks can be handed out.
 ///
-/// For the journal's commit callback, with what [`FreeLog::note_freed`] noted.
+/// For the journal's commit callback, with what [`GroupTable::note_freed`] noted.
 ///
 /// # Errors
 ///

@@ -134,6 +134,12 @@ impl Counters {
         self.unclaimed.fetch_add(blocks.into(), Relaxed);
     }
 
+    /// Blocks allocated a moment ago are free and set aside again; as [`freed`](Self::freed).
+    pub fn unclaim(&self, blocks: u32) {
+        self.uncommitted.fetch_add(blocks.into(), Relaxed);
+        self.reserved.fetch_add(blocks.into(), Relaxed);
+    }
+
     /// The transaction that freed `blocks` has committed.
     pub fn committed(&self, blocks: u32) {
         self.take(&self.uncommitted, blocks.into());

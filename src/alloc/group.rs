@@ -354,7 +354,7 @@ impl GroupState {
         geo: &Geometry,
         tx: &mut X,
         run: BitRun,
-        note: impl FnOnce(&mut X) -> Result,
+        note: impl FnOnce() -> Result,
     ) -> Result<(), Trouble> {
         let mut desc = self.desc;
         if desc.has(flags::BLOCK_UNINIT) {
@@ -370,7 +370,7 @@ impl GroupState {
         }
         tx.prepare(&bitmap)?;
         desc.free_blocks = desc.free_blocks.saturating_add(run.len);
-        note(tx)?;
+        note()?;
 
         let touched = byte_range(run);
         let base = touched.start;

@@ -20,7 +20,7 @@
 //!
 //! The mapper ([`allocate_blocks`]), the extents room and truncate ([`free_blocks`]), namei and
 //! orphan clean-up ([`allocate_inode`], [`free_inode`]), the journal's commit callback
-//! ([`release_committed`]). The kernel's [`GroupTable`] is `super::groups`.
+//! ([`release_committed`]). The kernel's [`GroupTable`] is `crate::groups`.
 //!
 //! # Locks
 //!
@@ -44,12 +44,14 @@ mod place;
 mod table;
 mod zone;
 
-pub use blocks::{allocate_blocks, free_blocks, release_committed, Request, Run, Space};
+pub use blocks::{
+    allocate_blocks, free_blocks, release_committed, unallocate_blocks, Request, Run, Space,
+};
 pub use counters::{Claimant, Counters, SpaceReport};
 pub use group::{GroupState, Part};
 pub use inodes::{allocate_inode, free_inode, NewInode, Placement};
 pub use place::block_goal;
-pub use table::{FreeLog, GroupTable, Summary};
+pub use table::{GroupTable, Numbered, Summary};
 pub use zone::{SystemZone, ZoneBuilder};
 
 /// Blocks a handle must be able to dirty for one [`allocate_blocks`], and for each group that a

@@ -26,6 +26,12 @@ pub trait GroupTable {
     /// The hints about `group`; `None` past the last group. Takes no lock.
     fn summary(&self, group: GroupNumber) -> Option<&Summary>;
 
+    /// Whether all of `run` may belong to a file: it lies on the device, and is no metadata.
+    fn may_hold_data(&self, run: Run) -> bool {
+        self.geometry().contains(run.start, run.len.into())
+            && !self.zone().overlaps(run.start, run.len.into())
+    }
+
     /// Runs `f` with `group` locked.
     ///
     /// # Errors
@@ -37,19 +43,23 @@ pub trait GroupTable {
         f: impl FnOnce(&mut GroupState) -> Result<R>,
     ) -> Result<R>;
 
-    /// A group was found corrupt: log it, and do what `errors=` says. No group is locked.
-    fn report(&self, group: GroupNumber, problem: Problem);
-}
-
-/// A transaction that remembers what it frees.
-pub trait FreeLog: Transaction {
-    /// Notes that `run`, which lies in one group, is freed in this transaction; once it has
-    /// committed, [`release_committed`](super::release_committed) is to be called with it.
+    /// Notes that `transaction` (a [`Numbered::number`]) frees `run`: once it has committed,
+    /// [`release_committed`](super::release_committed) is to be called with it. Called with the
+    /// group locked.
     ///
     /// # Errors
     ///
     /// `ENOMEM`; the blocks are not freed then.
-    fn note_freed(&mut self, run: Run) -> Result;
+    fn note_freed(&self, transaction: u32, run: Run) -> Result;
+
+    /// A group was found corrupt: log it, and do what `errors=` says. No group is locked.
+    fn report(&self, group: GroupNumber, problem: Problem);
+}
+
+/// A transaction that can be told from others that have not committed yet.
+pub trait Numbered: Transaction {
+    /// The running transaction's number: jbd2's `tid`.
+    fn number(&self) -> u32;
 }
 
 /// What can be known of a group without its lock.

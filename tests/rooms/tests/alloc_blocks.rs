@@ -8,7 +8,7 @@ use groups::{read_desc, Disk, Groups, Image};
 use kernel::prelude::*;
 use proptest::prelude::*;
 use rooms::alloc::{
-    allocate_blocks, bits, block_goal, free_blocks, release_committed, Claimant, GroupTable,
+    allocate_blocks, bits, block_goal, free_blocks, unallocate_blocks, Claimant, GroupTable,
     Request, Run, Space, BLOCK_CREDITS,
 };
 use rooms::format::group_desc::flags::BLOCK_UNINIT;
@@ -204,9 +204,7 @@ fn run_ops(image: &Image, ops: Vec<Op>) {
                 }
             }
             Op::Commit => {
-                for run in disk.commit() {
-                    release_committed(&table, run).unwrap();
-                }
+                table.committed(disk.commit());
                 model.held.clear();
             }
         }
@@ -295,9 +293,7 @@ fn space_runs_out_exactly() {
         allocate_blocks(&table, &mut disk, request(0, 5)),
         Err(ENOSPC)
     );
-    for run in disk.commit() {
-        release_committed(&table, run).unwrap();
-    }
+    table.committed(disk.commit());
     let again = allocate_blocks(&table, &mut disk, request(0, runs[3].len)).unwrap();
     assert_eq!(again, runs[3]);
 }
@@ -343,6 +339,20 @@ fn delayed_blocks_are_claimed() {
     assert_eq!(run.len, 30);
     assert_eq!(table.counters.reserved(), 0);
     assert_eq!(table.counters.free_blocks(), free - 30);
+    // Taken back, they are set aside again, and cannot be had before the commit.
+    unallocate_blocks(&table, &mut disk, run).unwrap();
+    assert_eq!(
+        (table.counters.reserved(), table.counters.uncommitted()),
+        (30, 30)
+    );
+    assert_eq!(table.counters.free_blocks(), free);
+    let other = allocate_blocks(&table, &mut disk, delayed).unwrap();
+    assert_ne!(other.start, run.start);
+    table.committed(disk.commit());
+    assert_eq!(
+        (table.counters.reserved(), table.counters.uncommitted()),
+        (0, 0)
+    );
 }
 
 /// A group with a fault; allocation passes it by, once reported.

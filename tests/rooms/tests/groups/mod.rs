@@ -6,7 +6,8 @@
 
 use kernel::prelude::*;
 use rooms::alloc::{
-    Counters, FreeLog, GroupState, GroupTable, Run, Summary, SystemZone, ZoneBuilder,
+    release_committed, Counters, GroupState, GroupTable, Numbered, Run, Summary, SystemZone,
+    ZoneBuilder,
 };
 use rooms::format::units::{GroupNumber, PhysicalBlock};
 use rooms::format::{Geometry, GroupDesc, Problem, RawSuperblock};
@@ -100,7 +101,7 @@ pub struct Disk {
     /// Blocks with write access; an update of any other is a mistake.
     prepared: RefCell<Vec<u64>>,
     dirty: RefCell<Vec<u64>>,
-    pub freed: Vec<Run>,
+    transaction: u32,
     /// So many more operations succeed.
     pub countdown: Cell<Option<u64>>,
     aborted: Cell<bool>,
@@ -113,7 +114,7 @@ impl Disk {
             cache: RefCell::default(),
             prepared: RefCell::default(),
             dirty: RefCell::default(),
-            freed: Vec::new(),
+            transaction: 1,
             countdown: Cell::new(None),
             aborted: Cell::new(false),
         }
@@ -172,11 +173,12 @@ impl Disk {
         self.insert(number, bytes);
     }
 
-    /// Begins a new transaction; returns what the old one freed.
-    pub fn commit(&mut self) -> Vec<Run> {
+    /// Begins a new transaction; returns the number of the old one.
+    pub fn commit(&mut self) -> u32 {
         self.prepared.borrow_mut().clear();
         self.dirty.borrow_mut().clear();
-        std::mem::take(&mut self.freed)
+        self.transaction += 1;
+        self.transaction - 1
     }
 
     /// Writes all blocks to the image.
@@ -252,11 +254,9 @@ impl Transaction for Disk {
     }
 }
 
-impl FreeLog for Disk {
-    fn note_freed(&mut self, run: Run) -> Result {
-        self.step()?;
-        self.freed.push(run);
-        Ok(())
+impl Numbered for Disk {
+    fn number(&self) -> u32 {
+        self.transaction
     }
 }
 
@@ -267,6 +267,7 @@ pub struct Groups {
     zone: SystemZone,
     groups: Vec<(RefCell<GroupState>, Summary)>,
     pub reports: RefCell<Vec<(GroupNumber, Problem)>>,
+    freed: RefCell<KVec<(u32, Run)>>,
     /// How many groups were locked.
     pub locks: Cell<u32>,
 }
@@ -297,8 +298,18 @@ impl Groups {
             zone: zone.unwrap().finish().unwrap(),
             groups: groups.collect(),
             reports: RefCell::default(),
+            freed: RefCell::default(),
             locks: Cell::new(0),
             geo,
+        }
+    }
+
+    /// What [`Disk::commit`] calls for.
+    pub fn committed(&self, transaction: u32) {
+        let all = std::mem::take(&mut *self.freed.borrow_mut());
+        for (number, run) in all.iter() {
+            assert_eq!(*number, transaction);
+            release_committed(self, *run).unwrap();
         }
     }
 }
@@ -332,6 +343,12 @@ impl GroupTable for Groups {
         self.locks.set(self.locks.get() + 1);
         let (state, _) = self.groups.get(group.0 as usize).ok_or(EFSCORRUPTED)?;
         f(&mut state.borrow_mut())
+    }
+    fn note_freed(&self, transaction: u32, run: Run) -> Result {
+        Ok(self
+            .freed
+            .borrow_mut()
+            .push((transaction, run), GFP_KERNEL)?)
     }
     fn report(&self, group: GroupNumber, problem: Problem) {
         self.reports.borrow_mut().push((group, problem));
