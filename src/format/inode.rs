@@ -576,6 +576,23 @@ fn checksum(geo: &Geometry, ino: InodeNumber, generation: u32, bytes: &[u8], has
     }
 }
 
+/// The size and the `i_dtime` word of an inode's bytes, unchecked: what a writer compares with and
+/// keeps. Zeroes where the bytes are too few.
+pub fn size_and_dtime(bytes: &[u8]) -> (u64, u32) {
+    match RawBase::ref_from_prefix(bytes) {
+        Ok((base, _)) => (decode_size(base), base.dtime.get()),
+        Err(_) => (0, 0),
+    }
+}
+
+/// Sets the `i_dtime` word alone (the next inode of the orphan list), and the checksum.
+pub fn set_dtime(geo: &Geometry, ino: InodeNumber, bytes: &mut [u8], dtime: u32) {
+    if let Ok((base, _)) = RawBase::mut_from_prefix(bytes) {
+        base.dtime = U32::new(dtime);
+    }
+    set_checksum(geo, ino, bytes);
+}
+
 fn verify_checksum(
     geo: &Geometry,
     ino: InodeNumber,

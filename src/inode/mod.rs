@@ -1,7 +1,115 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Inodes: from the inode table into memory, back in a handle, attributes, and the end.
+//!
+//! # Life
+//!
+//! ```text
+//! iget ───────► in use ──► last iput ──► has a name: forgotten, can be read again
+//! namei ──────►    │                 └─► has none:   evict frees blocks and inode
+//!                  └ every change: table::write_inode in the handle that makes it
+//! ```
+//!
+//! There is no dirty state beyond the journal's: an inode is written into its table block in the
+//! operation that changes it, and `write_inode` of the VFS has nothing to do but wait.
+//!
+//! # Who calls
+//!
+//! `namei` and `dir` for names, `iomap` and `truncate` for sizes and blocks, `superblock` at mount.
 
+pub(crate) mod iget;
 pub mod info;
+pub(crate) mod table;
 
+pub(crate) use iget::{iget, Purpose};
 pub use info::{InodeData, InodeInfo, Origin, OrphanState};
+pub(crate) use table::{write_inode, write_inode_unlocked, TableLocks};
+
+use crate::format::inode::{flags, mode, DiskInode};
+use crate::format::units::PhysicalBlock;
+use crate::format::Problem;
+use crate::kern::inode::{Inode, Timestamp, VfsFlag};
+use crate::{here, superblock, Ext4};
+use kernel::prelude::*;
+
+/// The inodes of a file system as a whole; a part of its `SuperInfo`.
+#[pin_data]
+pub(crate) struct Shared {
+    #[pin]
+    pub(crate) table: TableLocks,
+    #[pin]
+    pub(crate) orphans: superblock::orphan::Orphans,
+}
+
+impl Shared {
+    /// For a file system whose orphan file has not been looked at.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            table <- TableLocks::new(),
+            orphans <- superblock::orphan::Orphans::new(),
+        })
+    }
+}
+
+impl From<crate::format::inode::Timestamp> for Timestamp {
+    fn from(t: crate::format::inode::Timestamp) -> Self {
+        Self {
+            secs: t.seconds,
+            nanos: t.nanos,
+        }
+    }
+}
+
+impl From<Timestamp> for crate::format::inode::Timestamp {
+    fn from(t: Timestamp) -> Self {
+        Self {
+            seconds: t.secs,
+            nanos: t.nanos,
+        }
+    }
+}
+
+/// Reports a problem found in the inode or, where `block` is given, in a block of it, and acts as
+/// `errors=` says. Gives back the errno.
+pub(crate) fn report(inode: &Inode<Ext4>, block: Option<PhysicalBlock>, problem: Problem) -> Error {
+    let at = here!().inode(inode.ino());
+    let at = match block {
+        Some(block) => at.block(block),
+        None => at,
+    };
+    superblock::error(inode.sb(), at, problem)
+}
+
+/// Sets the inode's flags, and those of the VFS that follow from them.
+pub(crate) fn set_flags(inode: &Inode<Ext4>, new: u32) {
+    inode.info().set_flags(new);
+    for (flag, vfs) in [
+        (flags::SYNC, VfsFlag::Sync),
+        (flags::APPEND, VfsFlag::Append),
+        (flags::IMMUTABLE, VfsFlag::Immutable),
+        (flags::NOATIME, VfsFlag::NoAtime),
+        (flags::DIRSYNC, VfsFlag::DirSync),
+    ] {
+        inode.set_vfs_flag(vfs, new & flag != 0);
+    }
+}
+
+/// Gives a new inode the operations of its kind.
+///
+/// # Errors
+///
+/// `EFSCORRUPTED` for a mode that stands for nothing.
+pub(crate) fn attach(inode: &Inode<Ext4>, disk: &DiskInode) -> Result {
+    match disk.mode & mode::TYPE {
+        mode::REGULAR | mode::DIRECTORY | mode::SYMLINK => {}
+        mode::CHAR | mode::BLOCK | mode::FIFO | mode::SOCKET => {
+            let (major, minor) = disk.device();
+            inode.init_special(disk.mode, crate::kern::inode::device(major, minor));
+        }
+        _ => {
+            let problem = Problem::new("an inode of no known kind", disk.mode.into());
+            return Err(report(inode, None, problem));
+        }
+    }
+    Ok(())
+}

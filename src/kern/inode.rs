@@ -77,6 +77,27 @@ impl InodeKind {
     }
 }
 
+/// A flag of an inode that the VFS acts on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum VfsFlag {
+    /// Changes are on disk before the system call returns.
+    Sync = bindings::S_SYNC,
+    /// It may only grow.
+    Append = bindings::S_APPEND,
+    /// Nothing of it may change.
+    Immutable = bindings::S_IMMUTABLE,
+    /// Reading does not set the time of the last access.
+    NoAtime = bindings::S_NOATIME,
+    /// As [`Sync`](Self::Sync), for names in a directory.
+    DirSync = bindings::S_DIRSYNC,
+}
+
+/// The kernel's number of a device: 12 bits of `major`, 20 of `minor`.
+pub const fn device(major: u32, minor: u32) -> u32 {
+    (major & 0xfff) << 20 | minor & 0xf_ffff
+}
+
 /// A VFS inode with the file system's part `F::Inode` behind it.
 ///
 /// # Invariants
@@ -360,10 +381,11 @@ impl<F: FileSystem> Inode<F> {
         read_field!(self, i_flags)
     }
 
-    /// Sets those of the VFS's flags that `mask` names to `flags`.
-    pub fn set_vfs_flags(&self, flags: u32, mask: u32) {
+    /// Sets or clears one of the VFS's flags.
+    pub fn set_vfs_flag(&self, flag: VfsFlag, on: bool) {
+        let mask = flag as u32;
         // SAFETY: The C inode is initialised; the function changes the word atomically.
-        unsafe { bindings::inode_set_flags(self.as_ptr(), flags & mask, mask) }
+        unsafe { bindings::inode_set_flags(self.as_ptr(), if on { mask } else { 0 }, mask) }
     }
 
     /// Whether changes of this inode are to be on disk before the system call returns.
@@ -394,9 +416,10 @@ impl<F: FileSystem> Inode<F> {
         unsafe { bindings::is_bad_inode(self.as_ptr()) }
     }
 
-    /// The device number of a device inode, as the kernel keeps it (12:20 bits).
-    pub fn rdev(&self) -> u32 {
-        read_field!(self, i_rdev)
+    /// The number of a device inode: major and minor.
+    pub fn rdev(&self) -> (u32, u32) {
+        let rdev: u32 = read_field!(self, i_rdev);
+        (rdev >> 20, rdev & 0xf_ffff)
     }
 
     /// Makes it a device, fifo or socket with the VFS's own file operations.

@@ -8,6 +8,7 @@ use super::write_out;
 use crate::format::superblock::{RawSuperblock, SUPERBLOCK_SIZE};
 use crate::format::units::{GroupNumber, PhysicalBlock};
 use crate::format::{Geometry, GroupDesc};
+use crate::inode;
 use crate::iomap::stats::WritebackStats;
 use crate::jbd_glue::Operation;
 use crate::kern::buffer::{Buffer, Device};
@@ -74,6 +75,9 @@ pub(crate) struct SuperInfo {
     pub(crate) deferred: DeferredWork<Ext4>,
     /// Nothing where the file system was mounted without its journal (read-only, `noload`).
     pub(super) journal: SetOnce<Ext4Journal>,
+    /// Inode tables and orphans.
+    #[pin]
+    pub(crate) inodes: inode::Shared,
     #[pin]
     superblock: Mutex<SuperBuffer>,
     #[pin]
@@ -107,6 +111,7 @@ impl SuperInfo {
                 health <- Health::new(state),
                 deferred <- DeferredWork::new(write_out::deferred),
                 journal: SetOnce::new(),
+                inodes <- inode::Shared::new(),
                 superblock <- new_mutex!(superblock, "ext4rs::superblock"),
                 options <- new_spinlock!(options, "ext4rs::options"),
             }? Error),

@@ -28,6 +28,7 @@
 pub(crate) mod health;
 pub(crate) mod info;
 pub(crate) mod options;
+pub(crate) mod orphan;
 pub(crate) mod write_out;
 
 pub(crate) use health::{error, fatal, Health, Where};

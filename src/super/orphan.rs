@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Orphans: inodes that have no name any more but are still open, or whose blocks are being
+//! freed in several transactions. A crash leaves them on record, and the next mount ends what was
+//! begun.
+//!
+//! # Two records
+//!
+//! The *orphan file* is an array of slots, each with an inode number. Where the file system has
+//! none, or it is full, inodes are chained in the *orphan list*: its head is in the superblock,
+//! and each inode's `i_dtime` is the number of the next.
+//!
+//! # Who calls
+//!
+//! `namei` when a name goes, `truncate`, `inode::evict`; mount, for what a crash left. An inode's
+//! own state is changed by holders of its rwsem, or by its only user.
+//!
+//! # Locks
+//!
+//! journal handle, [`Orphans`]' mutex, then table lock or superblock mutex.
+
+use crate::format::inode::set_dtime;
+use crate::format::orphan;
+use crate::format::units::{InodeNumber, PhysicalBlock};
+use crate::format::Problem;
+use crate::inode::{self, OrphanState};
+use crate::jbd_glue::Operation;
+use crate::kern::buffer::Buffer;
+use crate::kern::inode::Inode;
+use crate::kern::super_block::SuperBlock;
+use crate::store::{MetaBlock, Transaction};
+use crate::{here, superblock, Ext4};
+use kernel::prelude::*;
+use kernel::sync::{new_mutex, Mutex};
+
+/// A block of the orphan file, kept in memory.
+struct Block {
+    buffer: Buffer,
+    free: usize,
+}
+
+/// The orphan file.
+struct File {
+    /// The checksum seed of its blocks.
+    seed: u32,
+    blocks: KVec<Block>,
+}
+
+/// An inode in the list, and the one that its bytes on disk name as the next.
+#[derive(Clone, Copy)]
+struct Link {
+    ino: InodeNumber,
+    next: u32,
+}
+
+struct Records {
+    file: Option<File>,
+    /// The list, its head last.
+    list: KVec<Link>,
+}
+
+/// The orphans of a file system.
+#[pin_data]
+pub(crate) struct Orphans {
+    #[pin]
+    records: Mutex<Records>,
+}
+
+impl Orphans {
+    /// None, and no orphan file yet.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            records <- new_mutex!(Records { file: None, list: KVec::new() }, "ext4rs::orphans"),
+        })
+    }
+
+    /// Whether the orphan file has nothing in it.
+    pub(crate) fn file_is_empty(&self) -> bool {
+        let records = self.records.lock();
+        records.file.as_ref().map_or(true, |file| {
+            file.blocks.iter().all(|b| b.free == slots(&b.buffer))
+        })
+    }
+}
+
+fn slots(block: &Buffer) -> usize {
+    orphan::slots_per_block(block.bytes().len())
+}
+
+/// Puts `inode` on record as an orphan, unless it is already. Dirties at most
+/// [`credits::ORPHAN`](crate::jbd_glue::credits) blocks.
+///
+/// # Errors
+///
+/// Those of device and journal; the inode is not on record then.
+pub(crate) fn add(inode: &Inode<Ext4>, operation: &mut Operation<'_>) -> Result {
+    if inode.info().orphan() != OrphanState::No {
+        return Ok(());
+    }
+    let info = inode.sb().info();
+    let mut records = info.inodes.orphans.records.lock();
+    if let Some(file) = records.file.as_mut() {
+        if let Some(slot) = add_to_file(inode, file, operation)? {
+            inode.info().set_orphan(OrphanState::Slot(slot));
+            return Ok(());
+        }
+    }
+    records.list.reserve(1, GFP_KERNEL)?;
+    let ino = inode.ino();
+    let next = info.with_superblock(|raw| raw.last_orphan.get())?;
+    link(inode.sb(), ino, next, operation)?;
+    info.update_superblock(operation, |raw| raw.last_orphan.set(ino.0))?;
+    records.list.push(Link { ino, next }, GFP_KERNEL)?;
+    inode.info().set_orphan(OrphanState::Listed);
+    Ok(())
+}
+
+/// Takes a free slot; `None` where the file is full.
+fn add_to_file(
+    inode: &Inode<Ext4>,
+    file: &mut File,
+    operation: &mut Operation<'_>,
+) -> Result<Option<u32>> {
+    let seed = file.seed;
+    let mut first = 0usize;
+    for block in &mut file.blocks {
+        let per_block = slots(&block.buffer);
+        if block.free > 0 {
+            let bytes = block.buffer.bytes();
+            let free = (0..per_block).find(|&i| orphan::slot(bytes, i) == Some(None));
+            let i = free.ok_or(EFSCORRUPTED)?;
+            set_slot(
+                inode.sb(),
+                &block.buffer,
+                seed,
+                i,
+                Some(inode.ino()),
+                operation,
+            )?;
+            block.free = block.free.saturating_sub(1);
+            return Ok(Some(u32::try_from(first.saturating_add(i))?));
+        }
+        first = first.saturating_add(per_block);
+    }
+    Ok(None)
+}
+
+fn set_slot(
+    sb: &SuperBlock<Ext4>,
+    block: &Buffer,
+    seed: u32,
+    slot: usize,
+    ino: Option<InodeNumber>,
+    operation: &mut Operation<'_>,
+) -> Result {
+    let at = block.number();
+    operation.update(block, 0..block.bytes().len(), |bytes| {
+        orphan::set_slot(bytes, slot, ino).ok_or(EFSCORRUPTED)?;
+        orphan::seal_block(&sb.info().geometry, seed, at, bytes);
+        Ok(())
+    })?
+}
+
+/// Writes the number of the next orphan into the inode `ino` on disk.
+fn link(
+    sb: &SuperBlock<Ext4>,
+    ino: InodeNumber,
+    next: u32,
+    operation: &mut Operation<'_>,
+) -> Result {
+    let geo = &sb.info().geometry;
+    inode::table::edit(sb, ino, operation, |bytes| {
+        set_dtime(geo, ino, bytes, next);
+    })
+}
+
+/// Takes `inode` off the record, if it is there. Dirties at most
+/// [`credits::ORPHAN`](crate::jbd_glue::credits) blocks.
+///
+/// # Errors
+///
+/// Those of device and journal. The inode is not looked for again then; the record on disk waits
+/// for the next mount.
+pub(crate) fn remove(inode: &Inode<Ext4>, operation: &mut Operation<'_>) -> Result {
+    let state = inode.info().orphan();
+    inode.info().set_orphan(OrphanState::No);
+    let sb = inode.sb();
+    let mut records = sb.info().inodes.orphans.records.lock();
+    match state {
+        OrphanState::No => Ok(()),
+        OrphanState::Slot(slot) => {
+            let file = records.file.as_mut().ok_or(EINVAL)?;
+            let mut slot = usize::try_from(slot)?;
+            for block in &mut file.blocks {
+                let per_block = slots(&block.buffer);
+                if let Some(later) = slot.checked_sub(per_block) {
+                    slot = later;
+                    continue;
+                }
+                set_slot(sb, &block.buffer, file.seed, slot, None, operation)?;
+                block.free = block.free.saturating_add(1);
+                return Ok(());
+            }
+            Err(EINVAL)
+        }
+        OrphanState::Listed => unlist(sb, &mut records.list, inode.ino(), operation),
+    }
+}
+
+fn unlist(
+    sb: &SuperBlock<Ext4>,
+    list: &mut KVec<Link>,
+    ino: InodeNumber,
+    operation: &mut Operation<'_>,
+) -> Result {
+    let Some(place) = list.iter().position(|link| link.ino == ino) else {
+        return Ok(());
+    };
+    let gone = list.remove(place).map_err(|_| EINVAL)?;
+    match list.get_mut(place) {
+        Some(before) => {
+            before.next = gone.next;
+            let before = *before;
+            link(sb, before.ino, before.next, operation)?;
+        }
+        None => sb
+            .info()
+            .update_superblock(operation, |raw| raw.last_orphan.set(gone.next))?,
+    }
+    link(sb, ino, 0, operation)
+}
