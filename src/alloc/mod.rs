@@ -20,7 +20,7 @@
 //!
 //! The mapper ([`allocate_blocks`]), the extents room and truncate ([`free_blocks`]), namei and
 //! orphan clean-up ([`allocate_inode`], [`free_inode`]), the journal's commit callback
-//! ([`release_committed`]). The kernel's [`GroupTable`] is `crate::groups`.
+//! ([`release_committed`]). The kernel's [`GroupTable`] is `superblock::groups`.
 //!
 //! # Locks
 //!

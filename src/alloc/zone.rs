@@ -128,6 +128,12 @@ impl SystemZone {
             .map(move |range| range.start.max(blocks.start)..range.end.min(end))
     }
 
+    /// How many blocks the zone has.
+    pub fn blocks(&self) -> u64 {
+        let lengths = self.ranges.iter().map(|r| r.end.saturating_sub(r.start));
+        lengths.fold(0, u64::saturating_add)
+    }
+
     /// Whether any of the `len` blocks from `start` is metadata.
     pub fn overlaps(&self, start: PhysicalBlock, len: u64) -> bool {
         let end = start.0.saturating_add(len);

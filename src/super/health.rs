@@ -15,7 +15,7 @@
 use super::options::ErrorPolicy;
 use super::write_out;
 use crate::format::superblock::state;
-use crate::format::units::{InodeNumber, PhysicalBlock};
+use crate::format::units::{GroupNumber, InodeNumber, PhysicalBlock};
 use crate::format::Problem;
 use crate::jbd_glue::Operation;
 use crate::kern::jbd2::Credits;
@@ -40,6 +40,8 @@ pub(crate) struct Where {
     pub(crate) inode: Option<InodeNumber>,
     /// The device's block concerned.
     pub(crate) block: Option<PhysicalBlock>,
+    /// The block group concerned.
+    pub(crate) group: Option<GroupNumber>,
 }
 
 /// This place in the source, as a [`Where`](crate::superblock::Where).
@@ -51,6 +53,7 @@ macro_rules! here {
             line: line!(),
             inode: None,
             block: None,
+            group: None,
         }
     };
 }
@@ -72,6 +75,14 @@ impl Where {
         }
     }
 
+    /// Names the block group concerned.
+    pub(crate) fn group(self, group: GroupNumber) -> Self {
+        Self {
+            group: Some(group),
+            ..self
+        }
+    }
+
     /// The module's path without the crate's name.
     pub(super) fn place(&self) -> &'static str {
         self.module
@@ -88,6 +99,9 @@ impl core::fmt::Display for Where {
         }
         if let Some(block) = self.block {
             write!(f, "block {}: ", block.0)?;
+        }
+        if let Some(group) = self.group {
+            write!(f, "group {}: ", group.0)?;
         }
         Ok(())
     }

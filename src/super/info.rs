@@ -2,9 +2,11 @@
 
 //! Everything that one mounted file system has (`s_fs_info`).
 
+use super::groups::Groups;
 use super::health::Health;
 use super::options::Options;
 use super::write_out;
+use crate::alloc::GroupTable;
 use crate::format::superblock::{RawSuperblock, SUPERBLOCK_SIZE};
 use crate::format::units::{GroupNumber, PhysicalBlock};
 use crate::format::{Geometry, GroupDesc};
@@ -30,17 +32,23 @@ pub(crate) type Ext4Journal = Journal<CommitLog>;
 /// What is done after each commit.
 pub(crate) struct CommitLog {
     stats: Arc<WritebackStats>,
+    /// Where freed blocks wait for the commit; set once the groups are loaded.
+    groups: SetOnce<Arc<Groups>>,
 }
 
 impl CommitLog {
     pub(crate) fn new(stats: Arc<WritebackStats>) -> Result<Arc<Self>> {
-        Ok(Arc::new(Self { stats }, GFP_KERNEL)?)
+        let groups = SetOnce::new();
+        Ok(Arc::new(Self { stats, groups }, GFP_KERNEL)?)
     }
 }
 
 impl CommitHook for CommitLog {
-    fn committed(&self, _tid: Tid) {
+    fn committed(&self, tid: Tid) {
         self.stats.journal_commits.add(1);
+        if let Some(groups) = self.groups.as_ref() {
+            groups.committed(tid);
+        }
     }
 }
 
@@ -78,6 +86,8 @@ pub(crate) struct SuperInfo {
     /// Inode tables and orphans.
     #[pin]
     pub(crate) inodes: inode::Shared,
+    /// The block groups; set after journal recovery.
+    groups: SetOnce<Arc<Groups>>,
     #[pin]
     superblock: Mutex<SuperBuffer>,
     #[pin]
@@ -112,6 +122,7 @@ impl SuperInfo {
                 deferred <- DeferredWork::new(write_out::deferred),
                 journal: SetOnce::new(),
                 inodes <- inode::Shared::new(),
+                groups: SetOnce::new(),
                 superblock <- new_mutex!(superblock, "ext4rs::superblock"),
                 options <- new_spinlock!(options, "ext4rs::options"),
             }? Error),
@@ -221,7 +232,26 @@ impl SuperInfo {
 
     /// Free blocks and inodes; `None` before the groups are set up.
     pub(crate) fn free_counts(&self) -> Option<(u64, u32)> {
-        None
+        let counters = self.groups.as_ref()?.counters();
+        Some((counters.free_blocks(), counters.free_inodes()))
+    }
+
+    /// The block groups.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` in the first part of a mount, when they are not loaded yet.
+    pub(crate) fn groups(&self) -> Result<&Groups> {
+        Ok(self.groups.as_ref().ok_or(EINVAL)?)
+    }
+
+    /// Makes `groups` the file system's block groups, and has the journal tell them of commits.
+    pub(super) fn set_groups(&self, groups: Arc<Groups>) {
+        self.overhead.store(groups.overhead(), Relaxed);
+        if let Some(journal) = self.journal() {
+            journal.hook().groups.populate(groups.clone());
+        }
+        self.groups.populate(groups);
     }
 
     /// Whether metadata may be changed.

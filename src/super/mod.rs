@@ -25,6 +25,7 @@
 //! [`unmount`]: unmount::close
 //! [`write_out`]: write_out::commit
 
+pub(crate) mod groups;
 pub(crate) mod health;
 pub(crate) mod info;
 pub(crate) mod options;

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The block groups of a mounted file system: the kernel's side of the `alloc` room.
+//!
+//! # Data
+//!
+//! [`Groups`] has a [`GroupState`] for each group, in a sleeping mutex of its own; the summaries
+//! that are read without it; the fs-wide [`Counters`]; the [`SystemZone`]; and, for each
+//! transaction that has not committed, the runs that it frees.
+//!
+//! # Who calls
+//!
+//! Mount makes it, after journal recovery. Whoever allocates or frees passes it, and a running
+//! [`Operation`], to the functions of [`crate::alloc`]. The journal's commit hook calls
+//! [`Groups::committed`].
+//!
+//! # Lock order
+//!
+//! handle, `i_data_sem`, one group's mutex, the mutex of the list of freed runs.
+
+use super::health::{error, Where};
+use super::SuperInfo;
+use crate::alloc::{
+    release_committed, Counters, GroupState, GroupTable, Numbered, Run, Summary, SystemZone,
+    ZoneBuilder,
+};
+use crate::format::units::{GroupNumber, InodeNumber, PhysicalBlock};
+use crate::format::{Geometry, GroupDesc, Problem};
+use crate::here;
+use crate::jbd_glue::Operation;
+use crate::kern::jbd2::Tid;
+use crate::kern::super_block::{BackReference, Filling, SuperBlock};
+use crate::store::MetaBlock;
+use crate::Ext4;
+use kernel::prelude::*;
+use kernel::sync::{new_mutex, Arc, Mutex};
+
+/// Descriptor blocks that are read ahead at a time.
+const READ_AHEAD: u32 = 32;
+
+struct Group {
+    state: Pin<KBox<Mutex<GroupState>>>,
+    summary: Summary,
+}
+
+/// What a transaction frees.
+struct Freed {
+    transaction: Tid,
+    runs: KVVec<Run>,
+}
+
+/// All block groups of a mounted file system.
+///
+/// Owned by [`SuperInfo`] and by what it owns, as the reference back to the super block demands.
+#[pin_data]
+pub(crate) struct Groups {
+    sb: BackReference<Ext4>,
+    counters: Counters,
+    zone: SystemZone,
+    groups: KVVec<Group>,
+    /// Few entries: the running transaction's, and the committing one's.
+    #[pin]
+    freed: Mutex<KVec<Freed>>,
+}
+
+impl Groups {
+    /// Reads and checks the descriptors of all groups; bitmaps are read when they are needed.
+    /// `journal` adds the journal's own blocks to the system zone.
+    ///
+    /// # Errors
+    ///
+    /// `EFSCORRUPTED` or `EFSBADCRC`, reported, where a descriptor is bad or metadata overlaps;
+    /// `EIO`, `ENOMEM`.
+    pub(super) fn load(
+        sb: &Filling<'_, Ext4>,
+        journal: impl FnOnce(&mut ZoneBuilder) -> Result,
+    ) -> Result<Arc<Self>> {
+        let geo = &sb.info().geometry;
+        let groups = read_groups(sb)?;
+        let desc = |group: GroupNumber| -> Option<GroupDesc> {
+            let group = groups.get(usize::try_from(group.0).ok()?)?;
+            Some(*group.state.lock().desc())
+        };
+        let mut zone = ZoneBuilder::of_groups(geo, desc)?;
+        journal(&mut zone)?;
+        let zone = zone.finish().map_err(|problem| {
+            let block = PhysicalBlock(problem.value);
+            error(sb, here!().block(block), problem)
+        })?;
+        let counters = count(geo, &groups);
+        let back = sb.back_reference();
+        let groups = Arc::pin_init(
+            try_pin_init!(Self {
+                sb: back,
+                counters,
+                zone,
+                groups,
+                freed <- new_mutex!(KVec::new(), "ext4rs::freed"),
+            }? Error),
+            GFP_KERNEL,
+        )?;
+        Ok(groups)
+    }
+
+    /// The blocks of the device that files can never have.
+    pub(crate) fn overhead(&self) -> u64 {
+        self.zone.blocks()
+    }
+
+    /// Where a group's inode table begins; `None` for no group.
+    pub(crate) fn inode_table(&self, group: GroupNumber) -> Option<PhysicalBlock> {
+        Some(self.group(group)?.state.lock().desc().inode_table)
+    }
+
+    /// Whether `len` blocks from `start` may belong to inode `ino`. The journal's own blocks are
+    /// metadata to everybody else.
+    pub(crate) fn may_belong_to(&self, ino: InodeNumber, start: PhysicalBlock, len: u32) -> bool {
+        let geo = self.geometry();
+        if geo.journal_inode == Some(ino) {
+            return geo.contains(start, len.into());
+        }
+        self.may_hold_data(Run { start, len })
+    }
+
+    /// Hands out again what `transaction` freed: it has committed.
+    pub(super) fn committed(&self, transaction: Tid) {
+        let mut freed = self.freed.lock();
+        let ours = |entry: &Freed| entry.transaction == transaction;
+        let taken = freed.iter().position(ours).map(|at| freed.remove(at));
+        drop(freed);
+        let Some(Ok(taken)) = taken else {
+            return;
+        };
+        for run in &taken.runs {
+            // Fails only for blocks outside of the file system, which were never noted.
+            let _ = release_committed(self, *run);
+        }
+    }
+
+    fn group(&self, group: GroupNumber) -> Option<&Group> {
+        self.groups.get(usize::try_from(group.0).ok()?)
+    }
+
+    fn info(&self) -> &SuperInfo {
+        self.sb.info()
+    }
+}
+
+impl GroupTable for Groups {
+    fn geometry(&self) -> &Geometry {
+        &self.info().geometry
+    }
+
+    fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn zone(&self) -> &SystemZone {
+        &self.zone
+    }
+
+    fn summary(&self, group: GroupNumber) -> Option<&Summary> {
+        Some(&self.group(group)?.summary)
+    }
+
+    fn with_group<R>(
+        &self,
+        group: GroupNumber,
+        f: impl FnOnce(&mut GroupState) -> Result<R>,
+    ) -> Result<R> {
+        let group = self.group(group).ok_or(EFSCORRUPTED)?;
+        f(&mut group.state.lock())
+    }
+
+    fn note_freed(&self, transaction: u32, run: Run) -> Result {
+        let mut freed = self.freed.lock();
+        let entry = match freed.iter().position(|e| e.transaction == transaction) {
+            Some(at) => freed.get_mut(at),
+            None => {
+                let runs = KVVec::new();
+                freed.push(Freed { transaction, runs }, GFP_KERNEL)?;
+                freed.last_mut()
+            }
+        };
+        let runs = &mut entry.ok_or(ENOMEM)?.runs;
+        if let Some(last) = runs.last_mut() {
+            let follows = last.start.checked_add(last.len.into()) == Some(run.start);
+            if let (true, Some(len)) = (follows, last.len.checked_add(run.len)) {
+                last.len = len;
+                return Ok(());
+            }
+        }
+        Ok(runs.push(run, GFP_KERNEL)?)
+    }
+
+    fn report(&self, group: GroupNumber, problem: Problem) {
+        error(&self.sb, here!().group(group), problem);
+    }
+}
+
+impl Numbered for Operation<'_> {
+    fn number(&self) -> u32 {
+        self.tid()
+    }
+}
+
+fn read_groups(sb: &SuperBlock<Ext4>) -> Result<KVVec<Group>> {
+    let info = sb.info();
+    let geo = &info.geometry;
+    let mut groups = KVVec::with_capacity(usize::try_from(geo.groups)?, GFP_KERNEL)?;
+    let mut read: Option<(PhysicalBlock, _)> = None;
+    for number in (0..geo.groups).map(GroupNumber) {
+        let (at, range) = geo.desc_location(number).ok_or(EFSCORRUPTED)?;
+        let buffer = match read.take() {
+            Some((last, buffer)) if last == at => buffer,
+            _ => {
+                read_ahead(info, number);
+                info.device.read(at)?
+            }
+        };
+        let bytes = buffer.bytes().get(range).ok_or(EFSCORRUPTED)?;
+        let desc = GroupDesc::parse(geo, number, bytes)
+            .map_err(|problem| error(sb, here!().block(at).group(number), problem))?;
+        let state = GroupState::new(number, desc);
+        let summary = Summary::new(&state);
+        let state = KBox::pin_init(new_mutex!(state, "ext4rs::group"), GFP_KERNEL)?;
+        groups.push(Group { state, summary }, GFP_KERNEL)?;
+        read = Some((at, buffer));
+    }
+    Ok(groups)
+}
+
+/// Starts reading the next descriptor blocks, where `group` is the first of a batch of them.
+fn read_ahead(info: &SuperInfo, group: GroupNumber) {
+    let geo = &info.geometry;
+    let per_batch = geo.descs_per_block.saturating_mul(READ_AHEAD);
+    if group.0.checked_rem(per_batch) != Some(0) {
+        return;
+    }
+    for block in 0..READ_AHEAD {
+        let later = block.saturating_mul(geo.descs_per_block);
+        let later = GroupNumber(group.0.saturating_add(later));
+        if let Some((at, _)) = geo.desc_location(later) {
+            info.device.read_ahead(at);
+        }
+    }
+}
+
+/// The fs-wide books, from the groups'.
+fn count(geo: &Geometry, groups: &[Group]) -> Counters {
+    let mut free_blocks = 0u64;
+    let mut free_inodes = 0u32;
+    let mut directories = 0u32;
+    for Group { summary, .. } in groups {
+        free_blocks = free_blocks.saturating_add(summary.free_blocks().into());
+        free_inodes = free_inodes.saturating_add(summary.free_inodes());
+        directories = directories.saturating_add(summary.directories());
+    }
+    Counters::new(
+        geo.blocks,
+        free_blocks,
+        geo.reserved_blocks,
+        free_inodes,
+        directories,
+    )
+}
