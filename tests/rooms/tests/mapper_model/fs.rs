@@ -31,6 +31,8 @@ pub struct Config {
     pub short_transactions: bool,
     /// One of so many changes of the on-disk tree fails; 0: none.
     pub fail_one_in: u32,
+    /// Allocations of memory fail now and then.
+    pub fail_memory: bool,
     /// The protective step removed: the re-check always passes.
     pub skip_recheck: bool,
 }
@@ -43,6 +45,7 @@ impl Default for Config {
             max_run: u32::MAX,
             short_transactions: false,
             fail_one_in: 0,
+            fail_memory: false,
             skip_recheck: false,
         }
     }
@@ -167,6 +170,7 @@ pub struct File {
     pub rwsem: Mutex<()>,
     pub invalidate: RwLock<()>,
     pub retries: AtomicU32,
+    pub handles: AtomicU32,
 }
 
 impl File {
@@ -189,6 +193,7 @@ impl File {
             rwsem: Mutex::new(()),
             invalidate: RwLock::new(()),
             retries: AtomicU32::new(0),
+            handles: AtomicU32::new(0),
         })
     }
 
@@ -363,6 +368,7 @@ impl MapperEnv for File {
     }
 
     fn start_handle(&self, _: Operation) -> Result<Handle> {
+        self.handles.fetch_add(1, Ordering::Relaxed);
         let running = self.journal.running.lock().unwrap();
         let changed = &self.journal.changed;
         let mut running = changed.wait_while(running, |r| r.committing).unwrap();

@@ -6,6 +6,7 @@
 //! `SHUTTLE_TIMES=100 cargo test --test mapper_model` looks at a hundred times the schedules.
 
 mod fs;
+mod steps;
 mod tasks;
 
 use fs::{Config, File};
@@ -242,5 +243,33 @@ fn a_failing_tree_leaves_true_books() {
         config,
         three_delayed,
         &[writeback, writeback, |f| truncate(f, 2)],
+    );
+}
+
+#[test]
+fn lack_of_memory_leaves_true_books() {
+    let config = Config {
+        fail_memory: true,
+        folios: 8,
+        ..Config::default()
+    };
+    explore(
+        config,
+        |f| {
+            for block in [0, 2, 4, 6] {
+                write(f, block..block + 1, 1, 1);
+            }
+        },
+        &[
+            writeback,
+            |f| {
+                write(f, 1..6, 2, 4);
+                punch(f, 2..4);
+            },
+            |f| {
+                shrink(f, 3);
+                truncate(f, 5);
+            },
+        ],
     );
 }

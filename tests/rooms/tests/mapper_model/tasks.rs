@@ -4,6 +4,7 @@
 //! same order, and calls the mapper as it does. And the judge.
 
 use super::fs::{File, GARBAGE};
+use kernel::alloc::{fail_after, never_fail};
 use kernel::prelude::*;
 use rooms::extent_status::{State, END_OF_FILE_SPACE};
 use rooms::format::units::LogicalBlock;
@@ -11,10 +12,19 @@ use rooms::mapper::{
     convert_unwritten, map_blocks, release_delayed, remove_blocks, Intent, MapRequest, MapperEnv,
     Mapping, Operation,
 };
+use shuttle::rand::Rng;
 use shuttle::sync::atomic::Ordering::SeqCst;
 use std::ops::Range;
 
-fn map(file: &File, start: u32, end: u32, intent: Intent) -> Result<Mapping> {
+/// Lets one of the next allocations of memory fail, where the model is to do so.
+fn strain(file: &File) {
+    if file.config.fail_memory {
+        fail_after(shuttle::rand::thread_rng().gen_range(0..4));
+    }
+}
+
+pub fn map(file: &File, start: u32, end: u32, intent: Intent) -> Result<Mapping> {
+    strain(file);
     let request = MapRequest {
         start: LogicalBlock(start),
         len: end - start,
@@ -143,6 +153,7 @@ pub fn writeback(file: &File) {
         }
         let range = LogicalBlock(block)..LogicalBlock(block + 1);
         // A conversion that fails loses the data, as a failing device does; the model tries again.
+        strain(file);
         while unwritten && convert_unwritten(file, range.clone(), None).is_err() {}
         file.folios[block as usize].end_writeback();
     }
@@ -172,6 +183,7 @@ fn remove(file: &File, range: Range<u32>, new_size: Option<u32>) {
     let mut handle = file.start_handle(Operation::Remove).unwrap();
     let range = LogicalBlock(range.start)..LogicalBlock(range.end);
     // Without memory nothing is done; the blocks go in the end.
+    strain(file);
     while remove_blocks(file, range.clone(), &mut handle).is_err() {}
     file.stop_handle(handle).unwrap();
 }
@@ -286,7 +298,9 @@ pub fn judge(file: &File) {
             None => {}
             Some(State::Delayed) => {
                 assert!(on_disk.is_none(), "block {block} is delayed and allocated");
-                assert!(page.dirty, "block {block} is reserved for nothing");
+                // A release that lacked memory left it for later.
+                let kept = file.config.fail_memory;
+                assert!(page.dirty || kept, "block {block} is reserved for nothing");
                 assert!(block < size, "block {block} is delayed past the end");
             }
             Some(State::Hole) => assert_eq!(on_disk, None, "block {block}"),
@@ -316,6 +330,7 @@ pub fn judge(file: &File) {
 
 /// Writes back, judges, evicts: nothing may be left.
 pub fn finish(file: &File) {
+    never_fail();
     judge(file);
     writeback(file);
     judge(file);
