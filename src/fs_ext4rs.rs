@@ -14,6 +14,8 @@ mod bindings;
 pub mod alloc;
 pub mod extent_status;
 pub mod extents;
+pub(crate) mod fallocate;
+pub(crate) mod file;
 pub mod format;
 pub mod inode;
 pub mod iomap;
@@ -23,6 +25,7 @@ pub mod mapper;
 pub mod store;
 #[path = "super/mod.rs"]
 pub mod superblock;
+pub(crate) mod truncate;
 
 pub use kern::crc32c::crc32c;
 

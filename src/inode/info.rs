@@ -11,13 +11,16 @@
 //! | status tree | the ES lock, and `data` as `extent_status` says | holders of the ES lock |
 //! | [`sequence`](InodeInfo::sequence) | the ES lock | anybody |
 //! | [`flags`](InodeInfo::flags) | the inode's rwsem for write | anybody |
+//! | stale tail | the inode's rwsem for write | the same |
 //! | orphan state | the inode's rwsem for write, or the only user of the inode | the same |
 //! | [`Origin`] | nobody, once the inode is unlocked | anybody |
 
 use crate::extent_status::StatusTree;
 use crate::format::inode::I_BLOCK_SIZE;
 use crate::format::units::PhysicalBlock;
+use crate::iomap::writeback::Ext4Writeback;
 use crate::kern::inode::Timestamp;
+use crate::kern::ioend::CompletionQueue;
 use crate::kern::jbd2::Tid;
 use crate::kern::rwsem::RwSem;
 use crate::new_rwsem;
@@ -64,8 +67,14 @@ pub struct InodeInfo {
     pub data: RwSem<InodeData>,
     #[pin]
     status: SpinLock<StatusTree>,
+    #[pin]
+    completions: CompletionQueue<Ext4Writeback>,
     sequence: Atomic<u64>,
     disk_size: Atomic<u64>,
+    /// On the device, the block of the file's end may hold anything behind it: see `iomap::size`.
+    stale_tail: Atomic<bool>,
+    /// Its content was cut off and is being written anew: see `file`.
+    replaced: Atomic<bool>,
     flags: Atomic<u32>,
     file_acl: Atomic<u64>,
     /// The last transactions that changed anything, and what `fdatasync` waits for.
@@ -88,8 +97,12 @@ impl InodeInfo {
         try_pin_init!(Self {
             data <- new_rwsem!(InodeData { i_block: [0; I_BLOCK_SIZE] }, c"i_data_sem"),
             status <- new_spinlock!(StatusTree::new(), "ext4rs::es_lock"),
+            completions <- CompletionQueue::new(),
             sequence: Atomic::new(0),
             disk_size: Atomic::new(0),
+            // Nothing is known of the device before the first write.
+            stale_tail: Atomic::new(true),
+            replaced: Atomic::new(false),
             flags: Atomic::new(0),
             file_acl: Atomic::new(0),
             sync_tid: Atomic::new(0),
@@ -115,6 +128,11 @@ impl InodeInfo {
         self.sequence.load(Acquire)
     }
 
+    /// Writeback that has ended and is not recorded yet.
+    pub(crate) fn completions(&self) -> &CompletionQueue<Ext4Writeback> {
+        &self.completions
+    }
+
     /// The size on disk in bytes (`i_disksize`): what a crash leaves the file with.
     pub fn disk_size(&self) -> u64 {
         self.disk_size.load(Relaxed)
@@ -124,6 +142,26 @@ impl InodeInfo {
     /// in the same handle.
     pub fn set_disk_size(&self, _data: &mut InodeData, size: u64) {
         self.disk_size.store(size, Relaxed);
+    }
+
+    /// Whether the bytes on the device behind the file's end, in its block, may not be zero.
+    pub(crate) fn has_stale_tail(&self) -> bool {
+        self.stale_tail.load(Relaxed)
+    }
+
+    /// Sets what [`has_stale_tail`](Self::has_stale_tail) says.
+    pub(crate) fn set_stale_tail(&self, stale: bool) {
+        self.stale_tail.store(stale, Relaxed);
+    }
+
+    /// Notes that the whole content was cut off, to be written anew.
+    pub(crate) fn note_replaced(&self) {
+        self.replaced.store(true, Relaxed);
+    }
+
+    /// Whether [`note_replaced`](Self::note_replaced) was called since this was asked last.
+    pub(crate) fn take_replaced(&self) -> bool {
+        self.replaced.xchg(false, Relaxed)
     }
 
     /// The inode's flags ([`crate::format::inode::flags`]).

@@ -19,7 +19,9 @@
 
 pub(crate) mod iget;
 pub mod info;
+pub(crate) mod mapping_env;
 pub(crate) mod table;
+pub(crate) mod tree_space;
 
 pub(crate) use iget::{iget, Purpose};
 pub use info::{InodeData, InodeInfo, Origin, OrphanState};

@@ -19,4 +19,8 @@
 //! inode rwsem, mapping's invalidate lock, folio lock, journal handle, `i_data_sem`, status lock.
 //! Handles begin and end inside the mapper.
 
+pub(crate) mod read;
+pub(crate) mod size;
 pub(crate) mod stats;
+pub(crate) mod write;
+pub(crate) mod writeback;

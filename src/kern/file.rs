@@ -9,8 +9,9 @@
 use super::{
     fs::FileSystem,
     inode::Inode,
+    inode_ops::Attributes,
     iomap::{self, Mapper, WriteCheck},
-    ops::{shim2, shim3, shim4, zeroed, CObject, FromC, Table},
+    ops::{shim2, shim3, shim4, shim5, zeroed, CObject, FromC, Table},
 };
 use crate::bindings;
 use core::{
@@ -170,9 +171,9 @@ pub(crate) struct Write<'a, F> {
     life: PhantomData<&'a File<F>>,
 }
 
-impl<F: FileSystem> Write<'_, F> {
+impl<'a, F: FileSystem> Write<'a, F> {
     /// The file that is written.
-    pub(crate) fn file(&self) -> &File<F> {
+    pub(crate) fn file(&self) -> &'a File<F> {
         // SAFETY: Both are valid for the call that made `self`, and the file is one of `F`.
         unsafe { &*(*self.iocb.as_ptr()).ki_filp.cast() }
     }
@@ -283,8 +284,8 @@ pub(crate) trait RegularFile: Sized + 'static {
     /// `fsync()`, or `fdatasync()` where `data_only`, of the bytes from `first` to `last`.
     fn fsync(file: &File<Self::Fs>, first: i64, last: i64, data_only: bool) -> Result;
 
-    /// `fallocate()`; `mode` has the `FALLOC_FL_*` bits.
-    fn fallocate(file: &File<Self::Fs>, mode: i32, offset: i64, len: i64) -> Result;
+    /// `fallocate()` of the bytes in `range`.
+    fn fallocate(file: &File<Self::Fs>, mode: AllocateMode, range: Range<u64>) -> Result;
 }
 
 /// # Safety
@@ -366,13 +367,87 @@ fn fsync<T: RegularFile>(file: &File<T::Fs>, first: i64, last: i64, data_only: c
     T::fsync(file, first, last, data_only != 0)
 }
 
+/// What `fallocate()` is to do (`FALLOC_FL_*`).
+#[derive(Clone, Copy)]
+pub(crate) struct AllocateMode(u32);
+
+impl AllocateMode {
+    const KNOWN: u32 = bindings::FALLOC_FL_KEEP_SIZE
+        | bindings::FALLOC_FL_PUNCH_HOLE
+        | bindings::FALLOC_FL_ZERO_RANGE;
+
+    /// The file's size stays.
+    pub(crate) fn keeps_size(self) -> bool {
+        self.0 & bindings::FALLOC_FL_KEEP_SIZE != 0
+    }
+
+    /// Blocks are taken away. The size stays.
+    pub(crate) fn punches(self) -> bool {
+        self.0 & bindings::FALLOC_FL_PUNCH_HOLE != 0
+    }
+
+    /// The range is to read as zeros.
+    pub(crate) fn zeroes(self) -> bool {
+        self.0 & bindings::FALLOC_FL_ZERO_RANGE != 0
+    }
+
+    /// Anything else is asked for.
+    pub(crate) fn others(self) -> bool {
+        self.0 & !Self::KNOWN != 0
+    }
+}
+
+// SAFETY: A plain number.
+unsafe impl FromC for AllocateMode {
+    type C = c_int;
+    unsafe fn from_c(c: c_int) -> Self {
+        Self(c as u32)
+    }
+}
+
 fn fallocate<T: RegularFile>(
     file: &File<T::Fs>,
-    mode: c_int,
+    mode: AllocateMode,
     offset: i64,
     len: i64,
 ) -> Result<usize> {
-    T::fallocate(file, mode, offset, len).map(|()| 0)
+    // The VFS has refused what is negative or overflows.
+    let start = u64::try_from(offset)?;
+    let end = start.checked_add(u64::try_from(len)?).ok_or(EFBIG)?;
+    T::fallocate(file, mode, start..end).map(|()| 0)
+}
+
+/// # Safety
+///
+/// Called by the VFS with an inode of `Q::Fs`.
+unsafe extern "C" fn fiemap<Q: Mapper>(
+    inode: *mut bindings::inode,
+    info: *mut bindings::fiemap_extent_info,
+    start: u64,
+    len: u64,
+) -> c_int {
+    // SAFETY: By the function's contract. The lock keeps the file from changing its length and
+    // losing blocks meanwhile.
+    unsafe {
+        bindings::inode_lock_shared(inode);
+        let ret = bindings::iomap_fiemap(inode, info, start, len, iomap::ops::<Q>());
+        bindings::inode_unlock_shared(inode);
+        ret
+    }
+}
+
+/// The table of a regular file as an inode, whose blocks are reported through `Q`.
+pub(crate) const fn inode_operations<A, Q>() -> Table<bindings::inode_operations>
+where
+    A: Attributes,
+    Q: Mapper<Fs = A::Fs>,
+{
+    Table::new(bindings::inode_operations {
+        setattr: Some(shim3(&A::setattr)),
+        getattr: Some(shim5(&A::getattr)),
+        fiemap: Some(fiemap::<Q>),
+        ..zeroed()
+    })
 }
 
 /// The VFS's table for the files of `T`.
@@ -393,4 +468,13 @@ pub(crate) const fn operations<T: RegularFile>() -> Table<bindings::file_operati
         fop_flags: bindings::FOP_DONTCACHE,
         ..zeroed()
     })
+}
+
+impl<F: FileSystem> Inode<F> {
+    /// Gives a new inode the operations of its open files.
+    pub(crate) fn set_file_operations(&self, table: &'static Table<bindings::file_operations>) {
+        // SAFETY: The C inode is initialised, and nobody else looks at it yet. The table lives
+        // for ever.
+        unsafe { (*self.as_ptr()).__bindgen_anon_3.i_fop = table.as_ptr() };
+    }
 }

@@ -216,6 +216,12 @@ impl<F: FileSystem> Inode<F> {
         unsafe { bindings::i_size_read(self.as_ptr()) as u64 }
     }
 
+    /// The largest size that a file of this file system can have, in bytes.
+    pub(crate) fn max_size(&self) -> u64 {
+        // SAFETY: The super block outlives its inodes; the limit is constant.
+        unsafe { (*self.sb().as_ptr()).s_maxbytes as u64 }
+    }
+
     /// Sets the size in bytes, as `i_size_write()`.
     ///
     /// The caller holds the inode's rwsem for write, or nobody else sees the inode.
@@ -461,6 +467,13 @@ impl<F: FileSystem> Inode<F> {
         InodeLock(self)
     }
 
+    /// Takes a share of the inode's rwsem until the guard is dropped.
+    pub(crate) fn lock_shared(&self) -> InodeShare<'_, F> {
+        // SAFETY: The C inode is initialised.
+        unsafe { bindings::inode_lock_shared(self.as_ptr()) };
+        InodeShare(self)
+    }
+
     /// Drops the whole page cache at eviction, waiting for writeback.
     pub fn truncate_pages_final(&self) {
         let mapping = read_field!(self, i_mapping);
@@ -484,6 +497,16 @@ impl<F: FileSystem> Inode<F> {
 
 /// The inode's rwsem, held for write.
 pub struct InodeLock<'a, F: FileSystem>(&'a Inode<F>);
+
+/// The inode's rwsem, held for read.
+pub(crate) struct InodeShare<'a, F: FileSystem>(&'a Inode<F>);
+
+impl<F: FileSystem> Drop for InodeShare<'_, F> {
+    fn drop(&mut self) {
+        // SAFETY: The guard exists because the lock was taken.
+        unsafe { bindings::inode_unlock_shared(self.0.as_ptr()) }
+    }
+}
 
 impl<F: FileSystem> Drop for InodeLock<'_, F> {
     fn drop(&mut self) {

@@ -104,10 +104,17 @@ impl<F: FileSystem> Inode<F> {
         InvalidateLock(self)
     }
 
-    /// Lets the page cache use folios of every size for this file. Only while the inode is new.
-    pub(crate) fn use_large_folios(&self) {
-        // SAFETY: The mapping is alive while the inode is.
-        unsafe { bindings::mapping_set_large_folios(self.mapping()) };
+    /// Gives a new inode's page cache its operations, and lets it use folios of every size.
+    pub(crate) fn set_mapping(
+        &self,
+        operations: &'static Table<bindings::address_space_operations>,
+    ) {
+        // SAFETY: The mapping is alive while the inode is, and nobody else looks at it yet. The
+        // table lives for ever.
+        unsafe {
+            (*self.mapping()).a_ops = operations.as_ptr();
+            bindings::mapping_set_large_folios(self.mapping());
+        }
     }
 
     /// Starts and awaits writeback of `range`. Not with a handle or a folio lock held.
@@ -170,6 +177,17 @@ impl<F: FileSystem> Inode<F> {
                 to as bindings::loff_t,
             )
         };
+    }
+
+    /// Whether the caller may make the file `size` bytes long: resource limits, the largest file.
+    ///
+    /// # Errors
+    ///
+    /// `EFBIG`, after a `SIGXFSZ` where that is due.
+    pub(crate) fn may_have_size(&self, size: u64) -> Result {
+        let size = bindings::loff_t::try_from(size).map_err(|_| EFBIG)?;
+        // SAFETY: The inode is alive.
+        to_result(unsafe { bindings::inode_newsize_ok(self.as_ptr(), size) })
     }
 
     /// Waits for direct I/O in flight. The caller holds the rwsem for writing.

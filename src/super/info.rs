@@ -19,6 +19,7 @@ use crate::kern::jbd2::{CommitHook, Journal, JournalParams, Tid};
 use crate::kern::proc::Directory;
 use crate::kern::super_block::DeferredWork;
 use crate::kern::super_buffer::SuperBuffer;
+use crate::kern::workqueue::Workqueue;
 use crate::store::{MetaBlock, Transaction};
 use crate::Ext4;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -73,6 +74,8 @@ pub(crate) struct SuperInfo {
     pub(crate) sectors_at_mount: u64,
     /// Counters of the data path.
     pub(crate) writeback: Arc<WritebackStats>,
+    /// Where completions of writeback run that need task context.
+    pub(crate) completions: Workqueue,
     /// `/proc/fs/ext4rs/<device>`.
     pub(crate) proc: SetOnce<Directory>,
     /// What was found wrong.
@@ -117,6 +120,7 @@ impl SuperInfo {
                 kbytes_written,
                 sectors_at_mount: device.sectors_written(),
                 writeback: Arc::new(WritebackStats::new(), GFP_KERNEL)?,
+                completions: Workqueue::new(c"ext4rs-io", name)?,
                 proc: SetOnce::new(),
                 health <- Health::new(state),
                 deferred <- DeferredWork::new(write_out::deferred),
@@ -221,17 +225,13 @@ impl SuperInfo {
         Ok(GroupDesc::parse(&self.geometry, group, bytes)?)
     }
 
-    /// Where a group's inode table begins. Once the groups are loaded this takes no lock, and
-    /// reads no descriptor, which could be in the middle of a change.
+    /// Where a group's inode table begins.
     ///
     /// # Errors
     ///
     /// As [`SuperInfo::read_descriptor`].
     pub(crate) fn inode_table(&self, group: GroupNumber) -> Result<PhysicalBlock> {
-        match self.groups.as_ref() {
-            Some(groups) => groups.inode_table(group).ok_or(EFSCORRUPTED),
-            None => Ok(self.read_descriptor(group)?.inode_table),
-        }
+        Ok(self.read_descriptor(group)?.inode_table)
     }
 
     /// Free blocks and inodes; `None` before the groups are set up.

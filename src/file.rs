@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Open regular files.
+//!
+//! Reads go through the page cache by the VFS's own functions; writes through iomap, with the
+//! inode's rwsem held for writing. What a synchronous file waits for after a write is
+//! [`fsync`](RegularFile::fsync): the data, the completions that record it, and the commit of the
+//! transaction that the inode was last changed in.
+
+use crate::{
+    bindings,
+    fallocate::fallocate,
+    iomap::{
+        read::{Read, Report, Valid},
+        size,
+        write::BufferedWrite,
+        writeback::Ext4Writeback,
+    },
+    kern::{
+        file::{operations, AllocateMode, File, RegularFile, Whence, Write},
+        inode::Inode,
+        iomap::{seek_data, seek_hole},
+        mapping::operations as mapping_operations,
+        ops::Table,
+    },
+    Ext4,
+};
+use core::ops::Range;
+use kernel::prelude::*;
+
+/// The operations of regular files.
+pub(crate) struct Ext4File;
+
+impl RegularFile for Ext4File {
+    type Fs = Ext4;
+    type Fault = BufferedWrite;
+
+    fn open(inode: &Inode<Ext4>, file: &File<Ext4>) -> Result {
+        if file.writes() {
+            inode.sb().info().check_writable()?;
+        }
+        Ok(())
+    }
+
+    fn release(inode: &Inode<Ext4>, file: &File<Ext4>) {
+        if file.writes() && inode.info().take_replaced() {
+            // A program that cuts a file off and writes it anew, without fsync, should not find
+            // it empty after a crash. An error stays with the mapping, for the next fsync.
+            let _ = inode.start_writing(0..u64::MAX);
+        }
+    }
+
+    fn seek(file: &File<Ext4>, offset: i64, whence: Whence) -> Result<i64> {
+        let inode = file.inode();
+        let max = inode.max_size();
+        let found = match whence {
+            Whence::HOLE => {
+                let _shared = inode.lock_shared();
+                seek_hole::<Report>(inode, offset)?
+            }
+            Whence::DATA => {
+                let _shared = inode.lock_shared();
+                seek_data::<Report>(inode, offset)?
+            }
+            _ => return file.seek(offset, whence, max, inode.size()),
+        };
+        file.set_position(found, max)
+    }
+
+    fn write(write: &mut Write<'_, Ext4>) -> Result<usize> {
+        if write.direct() {
+            return Err(EINVAL);
+        }
+        let written = buffered_write(write)?;
+        if written == 0 {
+            return Ok(0);
+        }
+        write.sync(written)
+    }
+
+    fn fsync(file: &File<Ext4>, first: i64, last: i64, data_only: bool) -> Result {
+        let synced = fsync(file, first, last, data_only);
+        // Also an error of writeback that happened in the background is reported, once a file.
+        synced.and(file.check_writeback_error())
+    }
+
+    fn fallocate(file: &File<Ext4>, mode: AllocateMode, range: Range<u64>) -> Result {
+        fallocate(file, mode, range)
+    }
+}
+
+static FILE: Table<bindings::file_operations> = operations::<Ext4File>();
+static MAPPING: Table<bindings::address_space_operations> =
+    mapping_operations::<Read, Report, Ext4Writeback>();
+
+/// Gives a new inode the operations of a regular file's data.
+pub(crate) fn attach(inode: &Inode<Ext4>) {
+    inode.set_file_operations(&FILE);
+    inode.set_mapping(&MAPPING);
+}
+
+fn buffered_write(write: &mut Write<'_, Ext4>) -> Result<usize> {
+    if write.nowait() {
+        return Err(EAGAIN);
+    }
+    let inode = write.file().inode();
+    let _lock = inode.lock();
+    inode.sb().info().check_writable()?;
+    let len = write.checks()?;
+    if len == 0 {
+        return Ok(0);
+    }
+    let pos = write.pos();
+    let end = pos.saturating_add(len as u64);
+    if end > inode.size() {
+        size::prepare_to_grow(inode, pos, end)?;
+    }
+    write.modified()?;
+    write.buffered::<BufferedWrite, Valid>()
+}
+
+fn fsync(file: &File<Ext4>, first: i64, last: i64, data_only: bool) -> Result {
+    let inode = file.inode();
+    let fs = inode.sb().info();
+    fs.check_writable()?;
+    if inode.sb().is_read_only() {
+        return Ok(());
+    }
+    file.write_and_wait(first..last)?;
+    let Some(journal) = fs.journal() else {
+        return Ok(());
+    };
+    let tid = inode.info().last_tid(data_only);
+    // Where no commit comes after the data, the device is told to make it durable here.
+    let flush = fs.options().barrier && !journal.will_flush_device(tid);
+    journal.complete(tid)?;
+    if flush {
+        fs.device.flush()?;
+    }
+    Ok(())
+}

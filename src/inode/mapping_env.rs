@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The kernel's inode as the block mapper sees it.
+//!
+//! Joins the inode's locks (`i_data_sem`, status lock), its extent tree on disk, the allocator
+//! and the journal into one [`MapperEnv`]. Every method that changes the tree or the books of the
+//! inode also writes the inode to its block in the same operation, also where the change failed
+//! half-way.
+
+use super::{
+    tree_space::{bytes, TreeReader, TreeWriter},
+    InodeData,
+};
+use crate::{
+    alloc::{self, block_goal, Claimant, GroupTable, Space},
+    extent_status::{self, StatusTree},
+    extents::{self, Found, Progress},
+    format::{
+        extent as disk,
+        units::{LogicalBlock, PhysicalBlock},
+    },
+    jbd_glue::{credits, Operation as Handle},
+    kern::{
+        inode::Inode,
+        jbd2::Credits,
+        nofs::NoFs,
+        rwsem::{ReadGuard, WriteGuard},
+    },
+    mapper::{MapperEnv, Operation, Run, Want},
+    superblock, Ext4,
+};
+use core::ops::{Deref, DerefMut, Range};
+use kernel::prelude::*;
+
+/// How often space is waited for before a request fails.
+const MAX_WAITS: u32 = 3;
+
+/// An inode as [`MapperEnv`].
+#[derive(Clone, Copy)]
+pub(crate) struct InodeEnv<'a> {
+    inode: &'a Inode<Ext4>,
+}
+
+/// `i_data_sem` held for read. Allocations do not enter reclaim of file systems meanwhile.
+pub(crate) struct Reading<'a> {
+    data: ReadGuard<'a, InodeData>,
+    _nofs: NoFs,
+}
+
+impl Deref for Reading<'_> {
+    type Target = InodeData;
+
+    fn deref(&self) -> &InodeData {
+        &self.data
+    }
+}
+
+/// `i_data_sem` held for write. Allocations do not enter reclaim of file systems meanwhile.
+pub(crate) struct Writing<'a> {
+    data: WriteGuard<'a, InodeData>,
+    _nofs: NoFs,
+}
+
+impl Deref for Writing<'_> {
+    type Target = InodeData;
+
+    fn deref(&self) -> &InodeData {
+        &self.data
+    }
+}
+
+impl DerefMut for Writing<'_> {
+    fn deref_mut(&mut self) -> &mut InodeData {
+        &mut self.data
+    }
+}
+
+impl<'a> InodeEnv<'a> {
+    /// Of `inode`.
+    pub(crate) fn new(inode: &'a Inode<Ext4>) -> Self {
+        Self { inode }
+    }
+
+    /// Changes the tree, and then writes the inode, whose root and block count may have changed
+    /// even where the change failed.
+    fn change<R>(
+        &self,
+        data: &mut InodeData,
+        handle: &mut Handle<'a>,
+        change: impl FnOnce(&mut TreeWriter<'_, 'a>, &mut extents::Root) -> Result<R>,
+    ) -> Result<R> {
+        let mut writer = TreeWriter::new(self.inode, handle);
+        let changed = change(&mut writer, &mut data.i_block);
+        let written = super::write_inode(self.inode, data, handle);
+        // Finding the data again takes this transaction: `fdatasync()` waits for it too.
+        self.inode.info().touched_by(handle.tid(), true);
+        let changed = changed?;
+        written?;
+        Ok(changed)
+    }
+
+    /// The credits of `operation`.
+    fn credits(operation: Operation) -> Credits {
+        match operation {
+            Operation::Allocate => credits::map(),
+            Operation::Convert => credits::convert(),
+            Operation::Remove => credits::truncate(),
+        }
+    }
+}
+
+/// The status-tree state of blocks from `at` on that the disk has as `state`.
+fn state_of(state: disk::State, at: PhysicalBlock) -> extent_status::State {
+    match state {
+        disk::State::Written => extent_status::State::Written(at),
+        disk::State::Unwritten => extent_status::State::Unwritten(at),
+    }
+}
+
+impl<'a> MapperEnv for InodeEnv<'a> {
+    type Handle = Handle<'a>;
+    type Data = InodeData;
+    type Reading<'b>
+        = Reading<'b>
+    where
+        Self: 'b;
+    type Writing<'b>
+        = Writing<'b>
+    where
+        Self: 'b;
+
+    fn with_status<R>(&self, f: impl FnOnce(&mut StatusTree) -> R) -> R {
+        self.inode.info().with_status(f)
+    }
+
+    fn lock_read(&self) -> Reading<'_> {
+        let _nofs = NoFs::enter();
+        Reading {
+            data: self.inode.info().data.read(),
+            _nofs,
+        }
+    }
+
+    fn lock_write(&self) -> Writing<'_> {
+        let _nofs = NoFs::enter();
+        Writing {
+            data: self.inode.info().data.write(),
+            _nofs,
+        }
+    }
+
+    fn note_retry(&self) {
+        self.inode.sb().info().writeback.recheck_retries.add(1);
+    }
+
+    fn tree_lookup(&self, data: &InodeData, at: LogicalBlock) -> Result<extent_status::Extent> {
+        let found = extents::lookup(&TreeReader(self.inode), &data.i_block, at)?;
+        let extent = match found {
+            Found::Mapped(extent) => extent_status::Extent::new(
+                extent.start(),
+                extent.len(),
+                state_of(extent.state(), extent.at()),
+            ),
+            Found::Hole { start, len } => {
+                extent_status::Extent::new(start, len, extent_status::State::Hole)
+            }
+        };
+        extent.ok_or(EFSCORRUPTED)
+    }
+
+    fn tree_insert(
+        &self,
+        data: &mut InodeData,
+        handle: &mut Handle<'a>,
+        extent: extent_status::Extent,
+    ) -> Result {
+        let (state, at) = match extent.state() {
+            extent_status::State::Written(at) => (disk::State::Written, at),
+            extent_status::State::Unwritten(at) => (disk::State::Unwritten, at),
+            extent_status::State::Delayed | extent_status::State::Hole => return Err(EINVAL),
+        };
+        let extent = disk::Extent::new(extent.start(), extent.len(), at, state).ok_or(EINVAL)?;
+        self.change(data, handle, |space, root| {
+            extents::insert(space, root, extent)
+        })
+    }
+
+    fn tree_convert(
+        &self,
+        data: &mut InodeData,
+        handle: &mut Handle<'a>,
+        range: Range<LogicalBlock>,
+    ) -> Result<LogicalBlock> {
+        let end = range.end;
+        let progress = self.change(data, handle, |space, root| {
+            extents::convert(space, root, range, disk::State::Written)
+        })?;
+        Ok(match progress {
+            Progress::Done => end,
+            Progress::More(from) => from,
+        })
+    }
+
+    fn tree_remove(
+        &self,
+        data: &mut InodeData,
+        handle: &mut Handle<'a>,
+        range: Range<LogicalBlock>,
+    ) -> Result<LogicalBlock> {
+        let start = range.start;
+        let progress = self.change(data, handle, |space, root| {
+            extents::remove(space, root, range)
+        })?;
+        Ok(match progress {
+            Progress::Done => start,
+            Progress::More(to) => to,
+        })
+    }
+
+    fn allocate(&self, _data: &mut InodeData, handle: &mut Handle<'a>, want: Want) -> Result<Run> {
+        let groups = self.inode.sb().info().groups()?;
+        let goal = want.goal.unwrap_or_else(|| {
+            let regular = self.inode.is_regular();
+            block_goal(groups.geometry(), self.inode.ino(), regular, want.len)
+        });
+        let request = alloc::Request {
+            goal,
+            contiguous: want.contiguous,
+            want: want.len,
+            min: 1,
+            space: Space::Delayed,
+        };
+        let run = alloc::allocate_blocks(groups, handle, request)?;
+        self.inode.add_bytes(bytes(run.len));
+        Ok(Run {
+            start: run.start,
+            len: run.len,
+        })
+    }
+
+    fn unallocate(&self, _data: &mut InodeData, handle: &mut Handle<'a>, run: Run) {
+        let blocks = alloc::Run {
+            start: run.start,
+            len: run.len,
+        };
+        let groups = self.inode.sb().info().groups();
+        let taken_back = groups.and_then(|groups| alloc::unallocate_blocks(groups, handle, blocks));
+        self.inode.sub_bytes(bytes(run.len));
+        if taken_back.is_err() {
+            crate::fs_err!(
+                self.inode.sb(),
+                "inode #{}: cannot take back the allocation of {} blocks at {}",
+                self.inode.ino().0,
+                run.len,
+                run.start.0
+            );
+        }
+    }
+
+    fn reserve(&self, blocks: u32) -> Result {
+        let groups = self.inode.sb().info().groups()?;
+        groups.counters().reserve(blocks, Claimant::User)
+    }
+
+    fn unreserve(&self, blocks: u32) {
+        // They were reserved with the groups' own counters.
+        if let Ok(groups) = self.inode.sb().info().groups() {
+            groups.counters().unreserve(blocks);
+        }
+    }
+
+    fn start_handle(&self, operation: Operation) -> Result<Handle<'a>> {
+        superblock::health::start(self.inode.sb(), Self::credits(operation))
+    }
+
+    fn renew_handle(&self, handle: &mut Handle<'a>, operation: Operation) -> Result {
+        handle.restart(Self::credits(operation))
+    }
+
+    fn stop_handle(&self, handle: Handle<'a>) -> Result {
+        handle.stop()
+    }
+
+    fn wait_for_space(&self, attempts: u32) -> bool {
+        let fs = self.inode.sb().info();
+        attempts < MAX_WAITS
+            && fs
+                .groups()
+                .is_ok_and(|groups| groups.counters().uncommitted() > 0)
+            && fs
+                .journal()
+                .is_some_and(|journal| journal.force_commit().is_ok())
+    }
+}

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An inode's extent tree in the running operation: what [`crate::extents`] needs to read it, to
+//! change it, and to get and give back the blocks of its nodes.
+//!
+//! Used with `i_data_sem` held: for read with [`TreeReader`], for write with [`TreeWriter`].
+//! Blocks are accounted to the inode here, and nowhere else.
+
+use crate::{
+    alloc::{self, block_goal, Claimant, GroupTable, Request, Run, Space},
+    extents::{TreeSpace, TreeView},
+    format::{
+        geometry::{BLOCK_BITS, BLOCK_SIZE},
+        units::PhysicalBlock,
+        Problem,
+    },
+    jbd_glue::Operation,
+    kern::{buffer::Buffer, inode::Inode},
+    store::{Store, Transaction},
+    Ext4,
+};
+use core::ops::Range;
+use kernel::prelude::*;
+
+/// The bytes of so many blocks.
+pub(super) fn bytes(blocks: u32) -> u64 {
+    u64::from(blocks) << BLOCK_BITS
+}
+
+/// The tree of an inode, to be read.
+pub(crate) struct TreeReader<'a>(pub(crate) &'a Inode<Ext4>);
+
+impl Store for TreeReader<'_> {
+    type Block = Buffer;
+
+    fn block_size(&self) -> usize {
+        BLOCK_SIZE
+    }
+
+    fn read(&self, at: PhysicalBlock) -> Result<Buffer> {
+        self.0.sb().info().device.read(at)
+    }
+}
+
+impl TreeView for TreeReader<'_> {
+    fn seed(&self) -> Option<u32> {
+        let fs = self.0.sb().info();
+        fs.geometry
+            .metadata_csum()
+            .then(|| self.0.info().origin().seed)
+    }
+
+    fn valid_run(&self, start: PhysicalBlock, blocks: u32) -> bool {
+        let fs = self.0.sb().info();
+        match fs.groups() {
+            Ok(groups) => groups.may_belong_to(self.0.ino(), start, blocks),
+            // Not loaded yet at mount, when the journal's own tree is read.
+            Err(_) => fs.geometry.contains(start, blocks.into()),
+        }
+    }
+
+    fn report(&self, node: Option<PhysicalBlock>, problem: Problem) {
+        // The caller gets the problem's errno too.
+        let _ = super::report(self.0, node, problem);
+    }
+}
+
+/// The tree of an inode, to be changed in a running operation.
+pub(crate) struct TreeWriter<'a, 'j> {
+    inode: &'a Inode<Ext4>,
+    operation: &'a mut Operation<'j>,
+}
+
+impl<'a, 'j> TreeWriter<'a, 'j> {
+    /// Of `inode`, in `operation`.
+    pub(crate) fn new(inode: &'a Inode<Ext4>, operation: &'a mut Operation<'j>) -> Self {
+        Self { inode, operation }
+    }
+}
+
+impl Store for TreeWriter<'_, '_> {
+    type Block = Buffer;
+
+    fn block_size(&self) -> usize {
+        self.operation.block_size()
+    }
+
+    fn read(&self, at: PhysicalBlock) -> Result<Buffer> {
+        self.operation.read(at)
+    }
+}
+
+impl Transaction for TreeWriter<'_, '_> {
+    fn prepare(&mut self, block: &Buffer) -> Result {
+        self.operation.prepare(block)
+    }
+
+    fn update<R>(
+        &mut self,
+        block: &Buffer,
+        range: Range<usize>,
+        edit: impl FnOnce(&mut [u8]) -> R,
+    ) -> Result<R> {
+        self.operation.update(block, range, edit)
+    }
+
+    fn create(&mut self, at: PhysicalBlock) -> Result<Buffer> {
+        self.operation.create(at)
+    }
+
+    fn forget(&mut self, at: PhysicalBlock) -> Result {
+        self.operation.forget(at)
+    }
+
+    fn ensure_credits(&mut self, blocks: u32) -> Result<bool> {
+        self.operation.ensure_credits(blocks)
+    }
+}
+
+impl TreeView for TreeWriter<'_, '_> {
+    fn seed(&self) -> Option<u32> {
+        TreeReader(self.inode).seed()
+    }
+
+    fn valid_run(&self, start: PhysicalBlock, blocks: u32) -> bool {
+        TreeReader(self.inode).valid_run(start, blocks)
+    }
+
+    fn report(&self, node: Option<PhysicalBlock>, problem: Problem) {
+        TreeReader(self.inode).report(node, problem);
+    }
+}
+
+impl TreeWriter<'_, '_> {
+    fn free(&mut self, run: Run) -> Result {
+        alloc::free_blocks(self.inode.sb().info().groups()?, self.operation, run)?;
+        self.inode.sub_bytes(bytes(run.len));
+        Ok(())
+    }
+}
+
+impl TreeSpace for TreeWriter<'_, '_> {
+    fn allocate_node(&mut self, near: Option<PhysicalBlock>) -> Result<PhysicalBlock> {
+        let groups = self.inode.sb().info().groups()?;
+        let goal = near.unwrap_or_else(|| {
+            block_goal(
+                groups.geometry(),
+                self.inode.ino(),
+                self.inode.is_regular(),
+                1,
+            )
+        });
+        let request = Request {
+            goal,
+            contiguous: false,
+            want: 1,
+            min: 1,
+            // Data that has space already cannot do without the node.
+            space: Space::Now(Claimant::Writeback),
+        };
+        let run = alloc::allocate_blocks(groups, self.operation, request)?;
+        self.inode.add_bytes(bytes(1));
+        Ok(run.start)
+    }
+
+    fn free_node(&mut self, at: PhysicalBlock) -> Result {
+        self.operation.forget(at)?;
+        self.free(Run { start: at, len: 1 })
+    }
+
+    fn free_data(&mut self, start: PhysicalBlock, blocks: u32) -> Result {
+        self.free(Run { start, len: blocks })
+    }
+
+    fn space_credits(&self, blocks: u32) -> u32 {
+        // A run touches one group more than it fills.
+        let geo = &self.inode.sb().info().geometry;
+        let full = blocks.checked_div(geo.blocks_per_group).unwrap_or(0);
+        full.saturating_add(2).saturating_mul(alloc::BLOCK_CREDITS)
+    }
+}

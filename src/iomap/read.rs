@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Looking up: reads through the page cache, `FIEMAP`, `SEEK_HOLE` and `SEEK_DATA`, `FIBMAP`, and
+//! the zeroing of what lies in the page cache. None of these changes a block.
+
+use crate::{
+    extent_status::{State, END_OF_FILE_SPACE},
+    format::{
+        geometry::BLOCK_BITS,
+        units::{LogicalBlock, PhysicalBlock},
+    },
+    inode::mapping_env::InodeEnv,
+    kern::{
+        inode::Inode,
+        iomap::{Extent, Kind, Map, Mapper, Request, WriteCheck},
+    },
+    mapper::{map_blocks, Intent, MapRequest, Mapping},
+    Ext4,
+};
+use core::ops::Range;
+use kernel::prelude::*;
+
+/// The blocks that the bytes of `range` touch, as far as a file can have them.
+pub(crate) fn blocks_of(range: Range<u64>) -> Range<LogicalBlock> {
+    let clamp = |block: u64| match u32::try_from(block) {
+        Ok(block) => LogicalBlock(block).min(END_OF_FILE_SPACE),
+        Err(_) => END_OF_FILE_SPACE,
+    };
+    let start = clamp(range.start >> BLOCK_BITS);
+    let end = range.end.saturating_add((1 << BLOCK_BITS) - 1) >> BLOCK_BITS;
+    start..clamp(end).max(start)
+}
+
+/// The first byte of a block of a file.
+pub(crate) fn byte_of(block: LogicalBlock) -> u64 {
+    u64::from(block.0) << BLOCK_BITS
+}
+
+/// Asks the mapper about the bytes of `range`, for `intent`. `None` where the file cannot have
+/// blocks there.
+///
+/// # Errors
+///
+/// Those of [`map_blocks`].
+pub(crate) fn map_bytes(
+    inode: &Inode<Ext4>,
+    range: Range<u64>,
+    intent: Intent,
+) -> Result<Option<Mapping>> {
+    let blocks = blocks_of(range);
+    let len = blocks.end.distance_from(blocks.start).unwrap_or(0);
+    if len == 0 {
+        return Ok(None);
+    }
+    let request = MapRequest {
+        start: blocks.start,
+        len,
+        intent,
+    };
+    map_blocks(&InodeEnv::new(inode), request, None).map(Some)
+}
+
+/// `mapping` in iomap's terms. Metadata that a synchronous write waits for is not tracked a file
+/// at a time: `dirty` stays false, and `fsync()` looks at the inode's transaction.
+pub(super) fn to_iomap(mapping: &Mapping) -> Extent {
+    let device = |at: PhysicalBlock| at.0 << BLOCK_BITS;
+    let extent = &mapping.extent;
+    Extent {
+        offset: byte_of(extent.start()),
+        length: u64::from(extent.len()) << BLOCK_BITS,
+        kind: match extent.state() {
+            State::Written(at) => Kind::Mapped(device(at)),
+            State::Unwritten(at) => Kind::Unwritten(device(at)),
+            State::Delayed => Kind::Delayed,
+            State::Hole => Kind::Hole,
+        },
+        new: mapping.new,
+        dirty: false,
+        cookie: mapping.sequence,
+    }
+}
+
+/// Nothing, from `pos` on: past the last block that a file can have.
+fn nothing(request: &Request) -> Extent {
+    Extent {
+        offset: request.pos,
+        length: request.len,
+        kind: Kind::Hole,
+        new: false,
+        dirty: false,
+        cookie: 0,
+    }
+}
+
+fn look(inode: &Inode<Ext4>, request: &Request, intent: Intent) -> Result<Extent> {
+    let end = request.pos.saturating_add(request.len);
+    let mapping = map_bytes(inode, request.pos..end, intent)?;
+    Ok(mapping.map_or_else(|| nothing(request), |mapping| to_iomap(&mapping)))
+}
+
+/// For reading into the page cache.
+pub(crate) struct Read;
+
+impl Mapper for Read {
+    type Fs = Ext4;
+
+    fn begin(inode: &Inode<Ext4>, request: &Request) -> Result<Extent> {
+        look(inode, request, Intent::Read)
+    }
+}
+
+/// For telling what is there, delayed blocks included.
+pub(crate) struct Report;
+
+impl Mapper for Report {
+    type Fs = Ext4;
+
+    fn begin(inode: &Inode<Ext4>, request: &Request) -> Result<Extent> {
+        look(inode, request, Intent::Report)
+    }
+}
+
+/// The check by which a buffered write notices, with the folio locked, that the blocks have
+/// changed since it looked them up.
+pub(crate) struct Valid;
+
+impl WriteCheck for Valid {
+    type Fs = Ext4;
+
+    fn valid(inode: &Inode<Ext4>, map: &Map) -> bool {
+        map.cookie() == inode.info().sequence()
+    }
+}

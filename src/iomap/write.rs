@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Buffered writes and stores through mappings: finding blocks for data that is about to get
+//! dirty.
+//!
+//! With delayed allocation a hole becomes *delayed*: space is reserved, and no block chosen before
+//! the data is written out. Without, blocks are allocated at once, unwritten.
+//!
+//! What a write reserved and then did not fill (it came short, or failed) is given back when the
+//! mapping ends, unless a dirty folio lies over it: a store through a mapping may have got there
+//! first and relies on the reservation. Stores never give anything back; they dirty all that they
+//! asked for.
+
+use super::read::{blocks_of, map_bytes, to_iomap};
+use crate::{
+    format::geometry::BLOCK_BITS,
+    inode::mapping_env::InodeEnv,
+    kern::{
+        inode::Inode,
+        iomap::{release_delayed, Extent, Map, Mapper, Punch, Request},
+    },
+    mapper::{self, Intent},
+    Ext4,
+};
+use core::ops::Range;
+use kernel::prelude::*;
+
+/// How many bytes one reservation covers at most, so that a write which will come short does not
+/// empty the file system for others meanwhile.
+const MAX_RESERVE: u64 = 64 << 20;
+
+/// For writing into the page cache.
+pub(crate) struct BufferedWrite;
+
+impl Mapper for BufferedWrite {
+    type Fs = Ext4;
+
+    fn begin(inode: &Inode<Ext4>, request: &Request) -> Result<Extent> {
+        let intent = if inode.sb().info().options().delalloc {
+            Intent::ReserveDelayed
+        } else {
+            Intent::AllocateUnwritten
+        };
+        let end = request.pos.saturating_add(request.len.min(MAX_RESERVE));
+        let mapping = map_bytes(inode, request.pos..end, intent)?.ok_or(EFBIG)?;
+        Ok(to_iomap(&mapping))
+    }
+
+    fn end(inode: &Inode<Ext4>, request: &Request, done: u64, map: &mut Map) -> Result {
+        if !map.is_new() || !map.is_delayed() || request.purpose.fault() {
+            return Ok(());
+        }
+        let whole = |bytes: u64| bytes.saturating_add(BLOCK - 1) & !(BLOCK - 1);
+        // The block that holds the last byte written stays, all others go.
+        let start = match done {
+            0 => request.pos & !(BLOCK - 1),
+            _ => whole(request.pos.saturating_add(done)),
+        };
+        let end = whole(request.pos.saturating_add(request.len));
+        if start < end {
+            release_delayed::<Self>(inode, start..end, request.purpose, map, false);
+        }
+        Ok(())
+    }
+}
+
+const BLOCK: u64 = 1 << BLOCK_BITS;
+
+impl Punch for BufferedWrite {
+    type Fs = Ext4;
+
+    fn punch(inode: &Inode<Ext4>, range: Range<u64>) {
+        give_back(inode, range);
+    }
+}
+
+/// Makes the delayed blocks of `range` holes again. Without memory to note a hole inside a delayed
+/// extent they stay reserved, until they are written or removed: nothing is lost, then.
+pub(super) fn give_back(inode: &Inode<Ext4>, range: Range<u64>) {
+    if mapper::release_delayed(&InodeEnv::new(inode), blocks_of(range)).is_err() {
+        crate::fs_warn!(
+            inode.sb(),
+            "inode #{}: no memory to release delayed blocks",
+            inode.ino().0
+        );
+    }
+}

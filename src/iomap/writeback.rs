@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Writing dirty folios out, and what follows when the device has them.
+//!
+//! # Mapping
+//!
+//! One call of the mapper answers for as much as it can: up to the end of the writeback's range,
+//! or of the delayed extent. The answer is kept for the folios to come, and each of them checks
+//! that the extent sequence has not moved since.
+//!
+//! # Completion
+//!
+//! | what was written            | completes in | does                                        |
+//! |-----------------------------|--------------|---------------------------------------------|
+//! | written blocks, within size | interrupt    | ends the folios' writeback                  |
+//! | unwritten blocks            | worker       | conversion, size, then as above             |
+//! | past the on-disk size       | worker       | size, then as above                         |
+//! | anything, `data_err=abort`  | worker       | aborts the journal if the device failed     |
+//!
+//! The folios' writeback ends last, so waiting for it is waiting for all of this; `fsync()` and
+//! truncate rely on that.
+
+use super::{
+    read::{blocks_of, map_bytes, to_iomap},
+    size,
+    write::give_back,
+};
+use crate::{
+    inode::mapping_env::InodeEnv,
+    kern::{
+        inode::Inode,
+        ioend::{Completion, CompletionQueue, Finished},
+        iomap::Extent,
+        workqueue::Workqueue,
+        writeback::{Dirty, Writeback},
+    },
+    mapper::{convert_unwritten, Intent, MapperEnv, Operation},
+    Ext4,
+};
+use core::ops::Range;
+use kernel::prelude::*;
+
+/// Writeback of regular files.
+pub(crate) struct Ext4Writeback;
+
+impl Writeback for Ext4Writeback {
+    fn map(inode: &Inode<Ext4>, dirty: &Dirty<'_>) -> Result<Option<Extent>> {
+        let stats = &inode.sb().info().writeback;
+        stats.range_calls.add(1);
+        // Only a sequence that has moved can make the mapping wrong for this folio, which is
+        // locked: see the sequence's own documentation.
+        if dirty.current.covers(dirty.pos) && dirty.current.cookie() == inode.info().sequence() {
+            return Ok(None);
+        }
+        let limit = dirty.limit.max(dirty.pos.saturating_add(1));
+        let mapping = map_bytes(inode, dirty.pos..limit, Intent::Writeback)?.ok_or(EFBIG)?;
+        stats.map_calls.add(1);
+        stats.mapped_blocks.add(mapping.extent.len());
+        Ok(Some(to_iomap(&mapping)))
+    }
+
+    fn discard(inode: &Inode<Ext4>, range: Range<u64>, cause: Error) {
+        crate::fs_err!(
+            inode.sb(),
+            "inode #{}: writing bytes {} to {} failed with error {}; this data is lost",
+            inode.ino().0,
+            range.start,
+            range.end,
+            cause.to_errno()
+        );
+        give_back(inode, range);
+    }
+
+    fn needs_worker(inode: &Inode<Ext4>, range: Range<u64>) -> bool {
+        let fs = inode.sb().info();
+        let worker = range.end > inode.info().disk_size() || fs.options().data_err_abort;
+        if !worker {
+            fs.writeback.completions_interrupt.add(1);
+        }
+        worker
+    }
+}
+
+impl Completion for Ext4Writeback {
+    type Fs = Ext4;
+
+    fn queue(inode: &Inode<Ext4>) -> &CompletionQueue<Self> {
+        inode.info().completions()
+    }
+
+    fn workqueue(inode: &Inode<Ext4>) -> &Workqueue {
+        &inode.sb().info().completions
+    }
+
+    fn complete(inode: &Inode<Ext4>, finished: &Finished) -> Result {
+        let fs = inode.sb().info();
+        fs.writeback.completions_worker.add(1);
+        if let Err(error) = finished.outcome {
+            crate::fs_err!(
+                inode.sb(),
+                "inode #{}: I/O error {} writing bytes {} to {}",
+                inode.ino().0,
+                error.to_errno(),
+                finished.range.start,
+                finished.range.end
+            );
+            if let Some(journal) = fs.journal().filter(|_| fs.options().data_err_abort) {
+                journal.abort(error);
+            }
+            return Ok(());
+        }
+        record(inode, finished).inspect_err(|error| {
+            crate::fs_err!(
+                inode.sb(),
+                "inode #{}: cannot record bytes {} to {} as written, error {}; data may be lost",
+                inode.ino().0,
+                finished.range.start,
+                finished.range.end,
+                error.to_errno()
+            );
+        })
+    }
+
+    fn merged(inode: &Inode<Ext4>, n: u32) {
+        inode.sb().info().writeback.completions_merged.add(n);
+    }
+}
+
+/// The data is on the device: makes its blocks written, and moves the on-disk size over it.
+fn record(inode: &Inode<Ext4>, finished: &Finished) -> Result {
+    if !finished.unwritten && finished.range.end <= inode.info().disk_size() {
+        return Ok(());
+    }
+    let env = InodeEnv::new(inode);
+    let mut handle = env.start_handle(Operation::Convert)?;
+    // The size first: if the conversion has to go on in another transaction, a crash between the
+    // two shows zeros. The other way round there would be written blocks past the end.
+    let mut result = size::written(inode, &mut handle, finished.range.end);
+    if result.is_ok() && finished.unwritten {
+        let blocks = blocks_of(finished.range.clone());
+        result = convert_unwritten(&env, blocks, Some(&mut handle));
+    }
+    let stopped = env.stop_handle(handle);
+    result.and(stopped)
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Changing the size of a file, and taking blocks away from it.
+//!
+//! # Shrinking
+//!
+//! 1. In one operation: the inode joins the orphans, both sizes become the new one. A crash from
+//!    here on finds the new size, and the orphan clean-up goes on where we were.
+//! 2. The page cache past the new end goes, which waits for writeback and so for completions; the
+//!    rest of the last block is zeroed in the cache, and gets to the device with it.
+//! 3. What is still queued for completion is drained, so that no conversion meets a freed block.
+//! 4. The blocks go, in as many transactions as that takes; then the inode leaves the orphans.
+//!
+//! # Growing
+//!
+//! The bytes between are made to read as zeros first ([`size::prepare_to_grow`]), and data that
+//! is past the on-disk size is written out, since that moves over it now.
+//!
+//! The mapping's invalidate lock is held throughout: no fault and no readahead brings a folio in
+//! between two steps.
+
+use crate::{
+    extent_status::END_OF_FILE_SPACE,
+    format::units::LogicalBlock,
+    inode::{self, mapping_env::InodeEnv},
+    iomap::{
+        read::{blocks_of, Report, Valid},
+        size,
+    },
+    jbd_glue::credits,
+    kern::{inode::Inode, iomap::zero_range},
+    mapper::{remove_blocks, MapperEnv, Operation},
+    superblock::{self, orphan},
+    Ext4,
+};
+use kernel::prelude::*;
+
+/// Sets the size of a regular file, and its times. The caller holds the rwsem for writing and has
+/// checked the size against all limits.
+///
+/// # Errors
+///
+/// Those of device and journal. Where the size has changed, the rest of the work is left to the
+/// orphan clean-up of the next mount.
+pub(crate) fn set_size(inode: &Inode<Ext4>, new: u64) -> Result {
+    let old = inode.size();
+    if new <= old {
+        inode.wait_for_direct_io();
+    }
+    let _cache = inode.invalidate_lock();
+    if new > old {
+        grow(inode, new)
+    } else {
+        // Also for an equal size: blocks past the end that were allocated ahead go.
+        shrink(inode, new)
+    }
+}
+
+fn grow(inode: &Inode<Ext4>, new: u64) -> Result {
+    let old = inode.size();
+    size::prepare_to_grow(inode, old, new)?;
+    zero_range::<Report, Valid>(inode, old..new.min(size::block_end(old)))?;
+    write_out_unsized(inode, old)?;
+    change_size(inode, new, false)?;
+    inode.cache_extended(old, new);
+    Ok(())
+}
+
+/// Writes out what lies between the on-disk size and `end`.
+pub(crate) fn write_out_unsized(inode: &Inode<Ext4>, end: u64) -> Result {
+    let on_disk = inode.info().disk_size();
+    if on_disk < end {
+        inode.write_and_wait(on_disk..end)?;
+    }
+    Ok(())
+}
+
+/// Sets both sizes and the times in an operation of its own.
+fn change_size(inode: &Inode<Ext4>, new: u64, shrinks: bool) -> Result {
+    let mut operation = superblock::health::start(inode.sb(), credits::truncate())?;
+    if shrinks {
+        orphan::add(inode, &mut operation)?;
+    }
+    let mut data = inode.info().data.write();
+    let old = (inode.size(), inode.info().disk_size());
+    inode.touch_mtime();
+    // Both under the semaphore: completion moves the on-disk size up to the other one.
+    inode.set_size(new);
+    inode.info().set_disk_size(&mut data, new);
+    let written = inode::write_inode(inode, &mut data, &mut operation);
+    if written.is_err() {
+        inode.set_size(old.0);
+        inode.info().set_disk_size(&mut data, old.1);
+    }
+    drop(data);
+    let stopped = operation.stop();
+    written.and(stopped)
+}
+
+fn shrink(inode: &Inode<Ext4>, new: u64) -> Result {
+    let old = inode.size();
+    // Data before the new end that the on-disk size does not cover yet: it will from now on.
+    write_out_unsized(inode, new)?;
+    change_size(inode, new, true)?;
+    inode.truncate_cache(new);
+    let end = size::block_end(new);
+    let zeroed = if new < end {
+        // Not on the device yet, and the file may grow again before it is.
+        inode.info().set_stale_tail(true);
+        zero_range::<Report, Valid>(inode, new..end).map(|_| ())
+    } else {
+        Ok(())
+    };
+    if new == 0 && old > 0 && inode.sb().info().options().auto_da_alloc {
+        inode.info().note_replaced();
+    }
+    let removed = remove_from(inode, blocks_of(0..new).end);
+    zeroed.and(removed)
+}
+
+/// Frees all blocks from `start` on, and takes the inode off the orphans, unless it has no name.
+/// The page cache over them is gone, and the inode is an orphan.
+///
+/// # Errors
+///
+/// Those of tree, allocator and journal; the inode stays an orphan then.
+pub(crate) fn remove_from(inode: &Inode<Ext4>, start: LogicalBlock) -> Result {
+    inode.info().completions().drain();
+    let env = InodeEnv::new(inode);
+    let mut handle = env.start_handle(Operation::Remove)?;
+    let mut result = remove_blocks(&env, start..END_OF_FILE_SPACE, &mut handle);
+    if result.is_ok() && inode.nlink() > 0 {
+        result = env
+            .renew_handle(&mut handle, Operation::Remove)
+            .and_then(|()| orphan::remove(inode, &mut handle));
+    }
+    let stopped = env.stop_handle(handle);
+    result.and(stopped)
+}
