@@ -100,6 +100,12 @@ void ext4rs_helper_inode_unlock(struct inode *inode)
 	inode_unlock(inode);
 }
 
+/* Credentials. */
+kuid_t ext4rs_helper_current_fsuid(void)
+{
+	return current_fsuid();
+}
+
 /* One file a topic, as rooms grow. */
 #include "helpers/jbd2.c"
 

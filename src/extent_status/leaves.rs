@@ -23,6 +23,9 @@ const LEAF_ROOM: [usize; 3] = [5, 21, 85];
 /// An insertion can split the extent that it falls into and then adds two.
 const SLOTS_PER_CHANGE: usize = 2;
 
+/// Dropping looks at so many leaves under one hold of the ES lock.
+const LEAVES_PER_DROP: usize = 8;
+
 /// Part of the sorted extents.
 pub(super) struct Leaf {
     first: LogicalBlock,
@@ -318,8 +321,8 @@ impl Leaves {
         debug_assert!(gone.is_ok());
     }
 
-    /// Drops up to `count` extents that `keep` does not hold, from the leaf of `at` on. Returns
-    /// how many, and where to go on next time.
+    /// Drops up to `count` extents that `keep` does not hold, from the leaf of `at` on, and looks
+    /// at a few leaves only. Returns how many, and where to go on next time.
     pub(super) fn drop_some(
         &mut self,
         at: LogicalBlock,
@@ -329,7 +332,12 @@ impl Leaves {
         let before = self.extents;
         let mut left = count;
         let mut index = self.find(at).leaf;
-        while let Some(leaf) = self.leaves.get_mut(index).filter(|_| left > 0) {
+        let end = index.saturating_add(LEAVES_PER_DROP);
+        while let Some(leaf) = self
+            .leaves
+            .get_mut(index)
+            .filter(|_| left > 0 && index < end)
+        {
             leaf.extents.retain(|extent| {
                 if left == 0 || keep(extent) {
                     return true;

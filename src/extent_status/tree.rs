@@ -289,7 +289,8 @@ impl StatusTree {
     }
 
     /// Drops up to `count` entries that the on-disk tree can tell again; never a delayed one.
-    /// Returns how many. Needs `i_data_sem` for read.
+    /// Returns how many; it looks at a part of the tree only, another part each time. Needs
+    /// `i_data_sem` for read.
     pub fn shrink(&mut self, count: usize) -> usize {
         let (dropped, hand) = self.leaves.drop_some(self.hand, count, Extent::is_delayed);
         self.hand = hand;

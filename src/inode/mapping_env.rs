@@ -12,7 +12,7 @@ use super::{
     InodeData,
 };
 use crate::{
-    alloc::{self, block_goal, Claimant, GroupTable, Space},
+    alloc::{self, block_goal, GroupTable, Space},
     extent_status::{self, StatusTree},
     extents::{self, Found, Progress},
     format::{
@@ -258,8 +258,7 @@ impl<'a> MapperEnv for InodeEnv<'a> {
     }
 
     fn reserve(&self, blocks: u32) -> Result {
-        let groups = self.inode.sb().info().groups()?;
-        groups.counters().reserve(blocks, Claimant::User)
+        self.inode.sb().info().groups()?.reserve(blocks)
     }
 
     fn unreserve(&self, blocks: u32) {

@@ -9,6 +9,7 @@
 pub mod attr;
 pub mod buffer;
 pub mod crc32c;
+pub mod cred;
 pub mod dentry;
 pub mod dir_context;
 pub mod file;

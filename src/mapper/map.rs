@@ -8,6 +8,9 @@ use crate::extent_status::{Extent, Spare, State, END_OF_FILE_SPACE};
 use crate::format::units::LogicalBlock;
 use kernel::prelude::*;
 
+/// So many entries of one inode are enough, delayed ones aside: about 100 KiB.
+const CACHE_LIMIT: usize = 4096;
+
 /// What the blocks are wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Intent {
@@ -172,6 +175,9 @@ fn look_up_on_disk<E: MapperEnv>(env: &E, at: LogicalBlock) -> Result<(Extent, u
         // knew it all the time, if the blocks became delayed before the semaphore was taken: then
         // it is right, and the hole on disk is what is under them.
         let (answer, sequence, need) = env.with_status(|tree| {
+            if tree.len() > CACHE_LIMIT {
+                tree.shrink(tree.len().saturating_sub(CACHE_LIMIT));
+            }
             let need = tree.cache(on_disk, at, &mut spare).err();
             // What lies around `at` uncached is as the on-disk tree says, as far as it goes.
             let answer = tree.lookup(at).or_else(|| tree.uncached(on_disk, at));
@@ -281,7 +287,8 @@ fn allocate<E: MapperEnv>(
         Intent::AllocateWritten => State::Written(run.start),
         _ => State::Unwritten(run.start),
     };
-    let inserted = match Extent::new(want.at, run.len.min(want.len), state) {
+    let extent = Extent::new(want.at, run.len, state).filter(|e| e.len() <= want.len);
+    let inserted = match extent {
         Some(extent) => env.tree_insert(&mut data, handle, extent).map(|()| extent),
         None => Err(EINVAL),
     };

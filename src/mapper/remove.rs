@@ -32,9 +32,7 @@ pub fn remove_blocks<E: MapperEnv>(
         // First in the status tree, each time for the whole range: while the lock was dropped, a
         // reader may have cached what was not gone yet. A lookup which comes now finds nothing
         // there and waits for the lock; one that came before finds its sequence passed.
-        let mut spare = Spare::new();
-        spare.fill(env.with_status(|tree| tree.need(&range)))?;
-        drop_status(env, &range, &mut spare)?;
+        drop_status(env, &range)?;
         left.end = env.tree_remove(&mut data, handle, left.clone())?;
         drop(data);
         if !left.is_empty() {
@@ -44,9 +42,11 @@ pub fn remove_blocks<E: MapperEnv>(
     Ok(())
 }
 
-fn drop_status<E: MapperEnv>(env: &E, range: &Range<LogicalBlock>, spare: &mut Spare) -> Result {
+/// Forgets `range`, with `i_data_sem` held for write, and settles for its delayed blocks.
+fn drop_status<E: MapperEnv>(env: &E, range: &Range<LogicalBlock>) -> Result {
+    let mut spare = Spare::new();
     loop {
-        match env.with_status(|tree| tree.remove(range.clone(), spare)) {
+        match env.with_status(|tree| tree.remove(range.clone(), &mut spare)) {
             Ok(change) => {
                 if change.dropped > 0 {
                     env.unreserve(change.dropped);

@@ -21,13 +21,14 @@
 use super::health::{error, Where};
 use super::SuperInfo;
 use crate::alloc::{
-    release_committed, Counters, GroupState, GroupTable, Numbered, Run, Summary, SystemZone,
-    ZoneBuilder,
+    release_committed, Claimant, Counters, GroupState, GroupTable, Numbered, Run, Summary,
+    SystemZone, ZoneBuilder,
 };
 use crate::format::units::{GroupNumber, InodeNumber, PhysicalBlock};
 use crate::format::{Geometry, GroupDesc, Problem};
 use crate::here;
 use crate::jbd_glue::Operation;
+use crate::kern::cred::{fsuid, has_resource_capability, in_group};
 use crate::kern::jbd2::Tid;
 use crate::kern::super_block::{BackReference, Filling, SuperBlock};
 use crate::store::MetaBlock;
@@ -41,6 +42,8 @@ const READ_AHEAD: u32 = 32;
 struct Group {
     state: Pin<KBox<Mutex<GroupState>>>,
     summary: Summary,
+    /// As in the descriptor; never changes.
+    inode_table: PhysicalBlock,
 }
 
 /// What a transaction frees.
@@ -109,7 +112,32 @@ impl Groups {
 
     /// Where a group's inode table begins; `None` for no group.
     pub(crate) fn inode_table(&self, group: GroupNumber) -> Option<PhysicalBlock> {
-        Some(self.group(group)?.state.lock().desc().inode_table)
+        Some(self.group(group)?.inode_table)
+    }
+
+    /// Sets `blocks` aside for the current task, from root's reserve too if it may use that.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC`; nothing is set aside then.
+    pub(crate) fn reserve(&self, blocks: u32) -> Result {
+        let result = self.counters.reserve(blocks, Claimant::User);
+        if result.is_ok() || self.claimant() == Claimant::User {
+            return result;
+        }
+        self.counters.reserve(blocks, Claimant::Privileged)
+    }
+
+    /// How deep into the last free blocks the current task may reach. Asked late, because asking
+    /// for a capability leaves its mark in the audit log.
+    pub(crate) fn claimant(&self) -> Claimant {
+        let options = self.info().options();
+        let owns = fsuid() == options.resuid || options.resgid != 0 && in_group(options.resgid);
+        if owns || has_resource_capability() {
+            Claimant::Privileged
+        } else {
+            Claimant::User
+        }
     }
 
     /// Whether `len` blocks from `start` may belong to inode `ino`. The journal's own blocks are
@@ -224,7 +252,12 @@ fn read_groups(sb: &SuperBlock<Ext4>) -> Result<KVVec<Group>> {
         let state = GroupState::new(number, desc);
         let summary = Summary::new(&state);
         let state = KBox::pin_init(new_mutex!(state, "ext4rs::group"), GFP_KERNEL)?;
-        groups.push(Group { state, summary }, GFP_KERNEL)?;
+        let group = Group {
+            state,
+            summary,
+            inode_table: desc.inode_table,
+        };
+        groups.push(group, GFP_KERNEL)?;
         read = Some((at, buffer));
     }
     Ok(groups)

@@ -225,13 +225,17 @@ impl SuperInfo {
         Ok(GroupDesc::parse(&self.geometry, group, bytes)?)
     }
 
-    /// Where a group's inode table begins.
+    /// Where a group's inode table begins. Once the groups are loaded this takes no lock, and
+    /// reads no descriptor, which could be in the middle of a change.
     ///
     /// # Errors
     ///
     /// As [`SuperInfo::read_descriptor`].
     pub(crate) fn inode_table(&self, group: GroupNumber) -> Result<PhysicalBlock> {
-        Ok(self.read_descriptor(group)?.inode_table)
+        match self.groups.as_ref() {
+            Some(groups) => groups.inode_table(group).ok_or(EFSCORRUPTED),
+            None => Ok(self.read_descriptor(group)?.inode_table),
+        }
     }
 
     /// Free blocks and inodes; `None` before the groups are set up.

@@ -41,6 +41,8 @@ enum Op {
     Remove(u32, u32),
     RemoveTail(u32),
     RemoveDelayed(u32, u32),
+    Convert(u32, u32),
+    Forget(u32, u32),
     Shrink(usize),
     /// Every `step`th block on its own: fills leaves fast.
     Comb(u32, u32, Kind),
@@ -71,6 +73,8 @@ fn op() -> impl Strategy<Value = Op> {
         5 => span().prop_map(|(s, l)| Op::Remove(s, l)),
         1 => (BLOCKS / 2..BLOCKS).prop_map(Op::RemoveTail),
         2 => span().prop_map(|(s, l)| Op::RemoveDelayed(s, l)),
+        4 => span().prop_map(|(s, l)| Op::Convert(s, l)),
+        1 => span().prop_map(|(s, l)| Op::Forget(s, l)),
         1 => (0usize..60).prop_map(Op::Shrink),
         3 => (0..BLOCKS, 2u32..7, kind()).prop_map(|(s, p, k)| Op::Comb(s, p, k)),
     ]
@@ -171,6 +175,37 @@ fn step(tree: &mut StatusTree, model: &mut Model, op: &Op) {
                 model.retain(|b, _| !run.range().contains(&LogicalBlock(*b)));
             }
         }
+        Op::Convert(start, len) => {
+            let range = LogicalBlock(start)..LogicalBlock(start + len);
+            let mut spare = Spare::new();
+            let mut result = tree.convert(&range, &mut spare);
+            while let Err(need) = result {
+                if spare.fill(need).is_err() {
+                    // As the mapper does; nothing delayed is among what it converts.
+                    tree.forget(&range);
+                    model.retain(|b, s| {
+                        *s == State::Delayed || tree.lookup(LogicalBlock(*b)).is_some()
+                    });
+                    break;
+                }
+                result = tree.convert(&range, &mut spare);
+            }
+            for (_, state) in model.range_mut(start..start + len) {
+                if let State::Unwritten(place) = *state {
+                    *state = State::Written(place);
+                }
+            }
+            assert!(tree.sequence() > sequence, "also where nothing was cached");
+            assert_eq!(tree.delayed_blocks(), before);
+        }
+        Op::Forget(start, len) => {
+            let range = LogicalBlock(start)..LogicalBlock(start + len);
+            tree.forget(&range);
+            model.retain(|b, s| *s == State::Delayed || tree.lookup(LogicalBlock(*b)).is_some());
+            let stale = |e: Extent| !e.is_delayed();
+            assert!(!tree.iter(range).any(stale), "something was not forgotten");
+            assert!(tree.sequence() > sequence);
+        }
         Op::Shrink(count) => {
             let entries = tree.len();
             let dropped = tree.shrink(count);
@@ -223,7 +258,7 @@ fn agree(tree: &StatusTree, model: &Model) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn does_what_the_model_does(ops in prop::collection::vec((op(), prop::option::of(0u64..6)), 1..60)) {

@@ -9,6 +9,8 @@
 
 #![allow(dead_code, reason = "each test crate uses what it needs")]
 
+pub mod tree;
+
 use kernel::prelude::*;
 use rooms::format::units::PhysicalBlock;
 use rooms::store::{MetaBlock, Store, Transaction};
@@ -75,6 +77,20 @@ pub struct MemStore {
     credits: Option<u32>,
     countdown: Cell<Option<u64>>,
     failed: Cell<Option<&'static str>>,
+}
+
+/// A store of its own, with copies of all blocks.
+impl Clone for MemStore {
+    fn clone(&self) -> Self {
+        let mut copy = Self::new(self.block_size);
+        for (at, block) in self.blocks.borrow().iter() {
+            let verified = copy.put(*at, block.bytes().to_vec()).verified;
+            verified.set(block.verified());
+        }
+        copy.prepared = self.prepared.clone();
+        copy.credits = self.credits;
+        copy
+    }
 }
 
 impl MemStore {

@@ -15,8 +15,8 @@ use shuttle::thread;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU32, Ordering};
 use tasks::{
-    finish, preallocate, punch, read, reclaim, shrink, store_past_end_then_grow, truncate, write,
-    writeback,
+    crash, fault, finish, preallocate, punch, read, reclaim, shrink, store_past_end_then_grow,
+    truncate, write, writeback,
 };
 
 type Task = fn(&File);
@@ -55,8 +55,8 @@ fn explore(config: Config, prepare: Task, tasks: &'static [Task]) -> u32 {
         let retries = file.retries.load(shuttle::sync::atomic::Ordering::Relaxed);
         RETRIES.fetch_add(retries, Ordering::Relaxed);
     };
-    shuttle::check_random(run, times(150));
-    shuttle::check_pct(run, times(150), 3);
+    shuttle::check_random(run, times(700));
+    shuttle::check_pct(run, times(700), 3);
     RETRIES.load(Ordering::Relaxed) - before
 }
 
@@ -96,6 +96,11 @@ fn writeback_against_punch() {
         three_delayed,
         &[writeback, |f| punch(f, 1..2)],
     );
+}
+
+#[test]
+fn a_crash_at_any_time_shows_no_garbage() {
+    explore(Config::default(), three_delayed, &[writeback, crash]);
 }
 
 #[test]
@@ -175,11 +180,34 @@ fn dirty_data_over_a_hole_gets_no_block() {
 
 #[test]
 fn preallocation_against_writeback_and_truncate() {
+    let config = Config {
+        max_run: 1,
+        ..Config::default()
+    };
     explore(
-        Config::default(),
+        config,
         three_delayed,
         &[writeback, |f| preallocate(f, 1..4), |f| truncate(f, 2)],
     );
+}
+
+#[test]
+fn faults_against_write_preallocation_and_writeback() {
+    let retries = explore(
+        Config::default(),
+        |f| {
+            write(f, 3..4, 1, 1);
+        },
+        &[
+            |f| {
+                write(f, 0..2, 2, 2);
+                preallocate(f, 0..3);
+            },
+            |f| (0..3).for_each(|block| fault(f, block, 3)),
+            writeback,
+        ],
+    );
+    assert!(retries > 0, "the race was never met");
 }
 
 #[test]

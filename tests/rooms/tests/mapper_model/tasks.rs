@@ -81,6 +81,20 @@ pub fn write(file: &File, range: Range<u32>, content: u64, takes: usize) {
     }
 }
 
+/// A store through mmap: holds off removal, not writers.
+pub fn fault(file: &File, block: u32, content: u64) {
+    let _invalidate = file.invalidate.read().unwrap();
+    let mut page = file.folios[block as usize].page.lock().unwrap();
+    if block >= file.size.load(SeqCst) {
+        return;
+    }
+    if map(file, block, block + 1, Intent::ReserveDelayed).is_ok() {
+        page.present = true;
+        page.dirty = true;
+        page.content = content;
+    }
+}
+
 /// A store through mmap to a block past the end, in a folio that reaches over it: dirty, and
 /// nothing reserved. The size grows over it later.
 pub fn store_past_end_then_grow(file: &File, block: u32) {
@@ -214,6 +228,19 @@ pub fn read(file: &File, block: u32) {
     }
 }
 
+/// What a crash would leave: no block that counts as written and has not been.
+pub fn crash(file: &File) {
+    let tree = file.data.read().unwrap();
+    let space = file.space.lock().unwrap();
+    for (block, found) in &tree.0 {
+        let garbage = space.contents[found.place] == GARBAGE;
+        assert!(
+            !(found.written && garbage),
+            "block {block} shows garbage after a crash"
+        );
+    }
+}
+
 pub fn shrink(file: &File, count: usize) {
     let _data = file.lock_read();
     file.with_status(|tree| tree.shrink(count));
@@ -231,6 +258,7 @@ pub fn reclaim(file: &File, block: u32) {
 
 /// The books and both trees, when nothing runs.
 pub fn judge(file: &File) {
+    crash(file);
     let tree = file.data.read().unwrap();
     let size = file.size.load(SeqCst);
     let places: Vec<usize> = tree.0.values().map(|b| b.place).collect();
@@ -258,12 +286,8 @@ pub fn judge(file: &File) {
             let delayed = i64::from(status.delayed_blocks());
             assert_eq!(space.reserved, delayed, "reservations do not balance");
         });
-        for (block, found) in &tree.0 {
+        for block in tree.0.keys() {
             assert!(*block < size, "block {block} is allocated past the end");
-            assert!(
-                !found.written || space.contents[found.place] != GARBAGE,
-                "block {block} is written and shows garbage"
-            );
         }
     }
     for (block, folio) in (0u32..).zip(&file.folios) {
@@ -285,6 +309,12 @@ pub fn judge(file: &File) {
                 assert_eq!(found.place as u64, place.0, "block {block}");
                 assert_eq!(found.written, matches!(cached, Some(State::Written(_))));
             }
+        }
+        if page.present && page.content == 0 {
+            assert_eq!(
+                on_disk, None,
+                "block {block}: allocated for a store past the end"
+            );
         }
         if page.present && !page.dirty && page.content != 0 {
             let found = on_disk.expect("a clean folio without a block");
