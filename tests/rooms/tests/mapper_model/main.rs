@@ -15,8 +15,8 @@ use shuttle::thread;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU32, Ordering};
 use tasks::{
-    crash, fault, finish, preallocate, punch, read, reclaim, shrink, store_past_end_then_grow,
-    truncate, write, writeback,
+    crash, fault, finish, preallocate, punch, read, reclaim, report, shrink,
+    store_past_end_then_grow, truncate, write, writeback,
 };
 
 type Task = fn(&File);
@@ -165,6 +165,26 @@ fn reads_shrinking_and_reclaim_in_between() {
                 read(f, 0);
                 read(f, 2);
             },
+        ],
+    );
+}
+
+#[test]
+fn reports_between_the_transactions_of_a_truncate() {
+    let config = Config {
+        short_transactions: true,
+        ..Config::default()
+    };
+    explore(
+        config,
+        |f| {
+            three_delayed(f);
+            writeback(f);
+            shrink(f, 9);
+        },
+        &[
+            |f| truncate(f, 0),
+            |f| (0..3).for_each(|block| report(f, block)),
         ],
     );
 }

@@ -228,6 +228,11 @@ pub fn read(file: &File, block: u32) {
     }
 }
 
+/// Asks about the blocks from `block` on, holding off nobody; the answer is cached.
+pub fn report(file: &File, block: u32) {
+    map(file, block, block + 1, Intent::Report).unwrap();
+}
+
 /// What a crash would leave: no block that counts as written and has not been.
 pub fn crash(file: &File) {
     let tree = file.data.read().unwrap();
