@@ -182,7 +182,9 @@ fn take<X: Transaction>(
     if bit.saturating_sub(slot) >= used {
         let index = bit.checked_div(geo.inodes_per_block).unwrap_or(0);
         let at = desc.inode_table.checked_add(index.into());
-        tx.create(at.ok_or(EFSCORRUPTED)?)?;
+        let block = tx.create(at.ok_or(EFSCORRUPTED)?)?;
+        // The zeroes must reach the disk even if the caller gives up before it writes its inode.
+        tx.update(&block, 0..tx.block_size(), |_| ())?;
     }
 
     if fresh_bitmap {

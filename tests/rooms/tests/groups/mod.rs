@@ -13,7 +13,7 @@ use rooms::format::units::{GroupNumber, PhysicalBlock};
 use rooms::format::{Geometry, GroupDesc, Problem, RawSuperblock};
 use rooms::store::{MetaBlock, Store, Transaction};
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -102,6 +102,8 @@ pub struct Disk {
     prepared: RefCell<Vec<u64>>,
     dirty: RefCell<Vec<u64>>,
     transaction: u32,
+    /// Created, but not dirtied: what such a block holds never reaches the disk.
+    clean: RefCell<BTreeSet<u64>>,
     /// So many more operations succeed.
     pub countdown: Cell<Option<u64>>,
     aborted: Cell<bool>,
@@ -115,6 +117,7 @@ impl Disk {
             prepared: RefCell::default(),
             dirty: RefCell::default(),
             transaction: 1,
+            clean: RefCell::default(),
             countdown: Cell::new(None),
             aborted: Cell::new(false),
         }
@@ -183,7 +186,12 @@ impl Disk {
 
     /// Writes all blocks to the image.
     pub fn write_back(&self) {
+        let clean = self.clean.borrow();
         for (number, block) in self.cache.borrow().iter() {
+            assert!(
+                !clean.contains(number),
+                "block {number} was created but never dirtied"
+            );
             self.file
                 .write_all_at(block.bytes(), number * 4096)
                 .unwrap();
@@ -228,6 +236,7 @@ impl Transaction for Disk {
         let mut bytes = block.bytes().to_vec();
         let result = edit(bytes.get_mut(range).ok_or(EINVAL)?);
         block.0.bytes.set(Box::leak(bytes.into_boxed_slice()));
+        self.clean.borrow_mut().remove(&number);
         let mut dirty = self.dirty.borrow_mut();
         if !dirty.contains(&number) {
             dirty.push(number);
@@ -238,10 +247,7 @@ impl Transaction for Disk {
     fn create(&mut self, at: PhysicalBlock) -> Result<Block> {
         self.step()?;
         self.prepared.borrow_mut().push(at.0);
-        let mut dirty = self.dirty.borrow_mut();
-        if !dirty.contains(&at.0) {
-            dirty.push(at.0);
-        }
+        self.clean.borrow_mut().insert(at.0);
         Ok(self.insert(at.0, vec![0; 4096]))
     }
 
