@@ -281,13 +281,7 @@ impl<'a> MapperEnv for InodeEnv<'a> {
     }
 
     fn wait_for_space(&self, attempts: u32) -> bool {
-        let fs = self.inode.sb().info();
-        attempts < MAX_WAITS
-            && fs
-                .groups()
-                .is_ok_and(|groups| groups.counters().uncommitted() > 0)
-            && fs
-                .journal()
-                .is_some_and(|journal| journal.force_commit().is_ok())
+        let groups = self.inode.sb().info().groups();
+        attempts < MAX_WAITS && groups.is_ok_and(|groups| groups.wait_for_frees())
     }
 }

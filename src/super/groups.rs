@@ -26,18 +26,25 @@ use crate::alloc::{
 };
 use crate::format::units::{GroupNumber, InodeNumber, PhysicalBlock};
 use crate::format::{Geometry, GroupDesc, Problem};
-use crate::here;
 use crate::jbd_glue::Operation;
 use crate::kern::cred::{fsuid, has_resource_capability, in_group};
 use crate::kern::jbd2::Tid;
 use crate::kern::super_block::{BackReference, Filling, SuperBlock};
 use crate::store::MetaBlock;
 use crate::Ext4;
+use crate::{fs_err, here};
+use core::sync::atomic::{
+    AtomicU32,
+    Ordering::{Acquire, Release},
+};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
+use kernel::time::{delay::fsleep, Delta};
 
 /// Descriptor blocks that are read ahead at a time.
 const READ_AHEAD: u32 = 32;
+/// How long a commit hook is waited for.
+const MAX_HOOK_MILLIS: u32 = 50;
 
 struct Group {
     state: Pin<KBox<Mutex<GroupState>>>,
@@ -64,6 +71,8 @@ pub(crate) struct Groups {
     /// Few entries: the running transaction's, and the committing one's.
     #[pin]
     freed: Mutex<KVec<Freed>>,
+    /// How many commits have handed their blocks out again.
+    commits: AtomicU32,
 }
 
 impl Groups {
@@ -99,6 +108,7 @@ impl Groups {
                 zone,
                 groups,
                 freed <- new_mutex!(KVec::new(), "ext4rs::freed"),
+                commits: AtomicU32::new(0),
             }? Error),
             GFP_KERNEL,
         )?;
@@ -156,12 +166,47 @@ impl Groups {
         let ours = |entry: &Freed| entry.transaction == transaction;
         let taken = freed.iter().position(ours).map(|at| freed.remove(at));
         drop(freed);
-        let Some(Ok(taken)) = taken else {
-            return;
-        };
-        for run in &taken.runs {
-            // Fails only for blocks outside of the file system, which were never noted.
-            let _ = release_committed(self, *run);
+        if let Some(Ok(taken)) = taken {
+            for run in &taken.runs {
+                // Fails only for blocks outside of the file system, which were never noted.
+                let _ = release_committed(self, *run);
+            }
+        }
+        self.commits.fetch_add(1, Release);
+    }
+
+    /// An allocation found nothing: commits, where that makes freed blocks available, and says
+    /// whether to try again. No handle is open.
+    pub(crate) fn wait_for_frees(&self) -> bool {
+        if self.counters.uncommitted() == 0 {
+            return false;
+        }
+        let before = self.commits.load(Acquire);
+        let journal = self.info().journal();
+        if !journal.is_some_and(|journal| journal.force_commit().is_ok()) {
+            return false;
+        }
+        // jbd2 may wake us before it has called the commit hook to the end.
+        for _ in 0..MAX_HOOK_MILLIS {
+            if self.commits.load(Acquire) != before {
+                break;
+            }
+            fsleep(Delta::from_millis(1));
+        }
+        true
+    }
+
+    /// Looks at unmount whether the books balance, when every file has been closed and written:
+    /// says so if not.
+    pub(crate) fn check_books(&self) {
+        let (reserved, mismatches) = (self.counters.reserved(), self.counters.mismatches());
+        if reserved != 0 || mismatches != 0 {
+            fs_err!(
+                &self.sb,
+                "a bug in the accounting of space: {} blocks are still set aside, {} mismatches",
+                reserved,
+                mismatches
+            );
         }
     }
 
