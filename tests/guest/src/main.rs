@@ -1,18 +1,47 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The program of the guest: `init` when it is process 1, else one of the
+//! The program of the guest: the agent when it is process 1, else one of the
 //! test programs by name.
 
 mod agent;
+mod crash;
+mod fill;
+mod ops;
+mod tree;
 
 use anyhow::Result;
 use clap::Parser;
+use std::path::PathBuf;
 
-/// Programs that run in the test guest.
+/// Test programs that run in the guest.
 #[derive(Parser)]
 enum Command {
-    /// Set the guest up and serve the host's requests (process 1 only).
-    Init,
+    /// Each operation against what it must do, below DIR.
+    Ops {
+        dir: PathBuf,
+        /// Only the tests whose name contains this
+        #[arg(default_value = "")]
+        only: String,
+    },
+    /// Write to DIR until cut off; say what was synced.
+    CrashWrite {
+        dir: PathBuf,
+        seed: u64,
+        seconds: u64,
+    },
+    /// Check what a cut left in DIR; the list of what is owed is the input.
+    CrashVerify { dir: PathBuf },
+    /// Fill the file system at DIR, verify, empty it, three times.
+    Fill { dir: PathBuf },
+    /// Print all that must survive a remount, for every file below DIR.
+    Snapshot { dir: PathBuf },
+    /// Compare the files below DIR with a list as sha256sum prints it.
+    Compare {
+        dir: PathBuf,
+        list: PathBuf,
+        /// Paths of the list that were removed
+        without: Vec<PathBuf>,
+    },
 }
 
 fn main() -> Result<()> {
@@ -20,6 +49,11 @@ fn main() -> Result<()> {
         return agent::run();
     }
     match Command::parse() {
-        Command::Init => anyhow::bail!("init runs as process 1 only"),
+        Command::Ops { dir, only } => ops::run(&dir, &only),
+        Command::CrashWrite { dir, seed, seconds } => crash::write(&dir, seed, seconds),
+        Command::CrashVerify { dir } => crash::verify(&dir),
+        Command::Fill { dir } => fill::run(&dir),
+        Command::Snapshot { dir } => tree::snapshot(&dir),
+        Command::Compare { dir, list, without } => tree::compare(&dir, &list, &without),
     }
 }

@@ -4,9 +4,11 @@
 //! judges what ext4rs wrote. It runs inside the tool tree (scripts/enter).
 
 mod cache;
+mod check;
 mod cpio;
 mod guest_root;
 mod kernel;
+mod klog;
 mod module;
 mod qemu;
 mod setup;
@@ -29,6 +31,8 @@ enum Cli {
     Module,
     /// Run one shell command in a fresh guest.
     Guest(shell::GuestArgs),
+    /// Every check there is.
+    Check(check::CheckArgs),
     /// An interactive shell in a guest with the file system at /mnt.
     Shell(shell::ShellArgs),
 }
@@ -50,6 +54,7 @@ fn run() -> Result<ExitCode> {
     match cli {
         Cli::Setup => Ok(ExitCode::SUCCESS),
         Cli::Module => module::build(&cache).map(|_| ExitCode::SUCCESS),
+        Cli::Check(args) => check::run(&cache, &args),
         Cli::Guest(args) => shell::guest(&cache, &args),
         Cli::Shell(args) => shell::interactive(&cache, &args),
     }

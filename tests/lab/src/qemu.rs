@@ -66,9 +66,17 @@ pub enum End {
     Gone,
 }
 
+enum Next {
+    Event(Event),
+    Nothing,
+    Gone,
+}
+
 pub struct Guest {
     child: Child,
     port: BufReader<UnixStream>,
+    /// A line of which only a part has come yet.
+    line: Vec<u8>,
     /// Directory of this guest's files: socket, initrd, log.
     dir: PathBuf,
     log: PathBuf,
@@ -220,6 +228,7 @@ impl Machine<'_> {
         let mut guest = Guest {
             child,
             port: BufReader::new(stream),
+            line: Vec::new(),
             dir,
             log,
             boot: Duration::ZERO,
@@ -331,33 +340,51 @@ impl Guest {
         Ok(self.port.get_mut().write_all(&line)?)
     }
 
-    /// The next event; `None` when the guest is gone.
+    /// The next event; `None` when the guest is gone. A guest that says
+    /// nothing until `deadline` is killed.
     pub fn event(&mut self, deadline: Instant) -> Result<Option<Event>> {
-        let mut line = Vec::new();
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+        match self.next(deadline)? {
+            Next::Event(e) => Ok(Some(e)),
+            Next::Gone => Ok(None),
+            Next::Nothing => {
                 self.kill();
                 bail!(
                     "no answer from the guest in time; its log is {}",
                     self.log.display()
                 );
             }
-            self.port
-                .get_ref()
-                .set_read_timeout(Some(left.min(Duration::from_secs(1))))?;
-            match self.port.read_until(b'\n', &mut line) {
-                Ok(0) => return Ok(None),
-                Ok(_) if line.ends_with(b"\n") => {
-                    return Ok(Some(serde_json::from_slice(&line)?));
+        }
+    }
+
+    /// The next event, or `None` when there is none until `deadline`.
+    pub fn try_event(&mut self, deadline: Instant) -> Result<Option<Event>> {
+        match self.next(deadline)? {
+            Next::Event(e) => Ok(Some(e)),
+            Next::Nothing => Ok(None),
+            Next::Gone => bail!("the guest died; its log is {}", self.log.display()),
+        }
+    }
+
+    fn next(&mut self, deadline: Instant) -> Result<Next> {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(Next::Nothing);
+            }
+            self.port.get_ref().set_read_timeout(Some(left))?;
+            match self.port.read_until(b'\n', &mut self.line) {
+                Ok(_) if self.line.ends_with(b"\n") => {
+                    let event = serde_json::from_slice(&self.line)?;
+                    self.line.clear();
+                    return Ok(Next::Event(event));
                 }
-                Ok(_) => return Ok(None),
+                Ok(_) => return Ok(Next::Gone),
                 Err(e)
                     if matches!(
                         e.kind(),
                         ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
                     ) => {}
-                Err(e) if e.kind() == ErrorKind::ConnectionReset => return Ok(None),
+                Err(e) if e.kind() == ErrorKind::ConnectionReset => return Ok(Next::Gone),
                 Err(e) => return Err(e.into()),
             }
         }

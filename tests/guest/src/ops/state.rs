@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What an inode and the file system say about themselves.
+
+use super::{check, pattern, same, Test};
+use anyhow::{Context, Result};
+use rustix::fs::{chownat, stat, statvfs, utimensat, AtFlags, Gid, Timespec, Timestamps, Uid, CWD};
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
+
+pub const TESTS: &[Test] = &[
+    ("chmod", chmod),
+    ("chown", chown),
+    ("setgid_directory", setgid_directory),
+    ("times_set", times_set),
+    ("times_move", times_move),
+    ("statfs", statfs),
+    ("blocks_counted", blocks_counted),
+];
+
+fn chmod(d: &Path) -> Result<()> {
+    for mode in [0o000, 0o777, 0o600, 0o4755, 0o2755, 0o1777, 0o7777] {
+        let p = d.join(format!("{mode:o}"));
+        fs::write(&p, "x")?;
+        fs::set_permissions(&p, Permissions::from_mode(mode))?;
+        same!(
+            fs::metadata(&p)?.permissions().mode() & 0o7777,
+            mode,
+            "mode"
+        );
+    }
+    Ok(())
+}
+
+fn chown(d: &Path) -> Result<()> {
+    for id in [0, 1, 65_535, 65_536, 4_000_000_000] {
+        let p = d.join(format!("{id}"));
+        fs::write(&p, "x")?;
+        chownat(
+            CWD,
+            &p,
+            Some(Uid::from_raw(id)),
+            Some(Gid::from_raw(id ^ 1)),
+            AtFlags::empty(),
+        )?;
+        let m = fs::metadata(&p)?;
+        same!((m.uid(), m.gid()), (id, id ^ 1), "owner");
+    }
+    let p = d.join("setuid");
+    fs::write(&p, "x")?;
+    fs::set_permissions(&p, Permissions::from_mode(0o4755))?;
+    chownat(CWD, &p, Some(Uid::from_raw(7)), None, AtFlags::empty())?;
+    same!(
+        fs::metadata(&p)?.permissions().mode() & 0o7777,
+        0o755,
+        "chown drops setuid"
+    );
+    Ok(())
+}
+
+fn setgid_directory(d: &Path) -> Result<()> {
+    let dir = d.join("dir");
+    fs::create_dir(&dir)?;
+    chownat(CWD, &dir, None, Some(Gid::from_raw(77)), AtFlags::empty())?;
+    fs::set_permissions(&dir, Permissions::from_mode(0o2775))?;
+    fs::write(dir.join("file"), "x")?;
+    fs::create_dir(dir.join("sub"))?;
+    same!(
+        fs::metadata(dir.join("file"))?.gid(),
+        77,
+        "group of a file in a setgid directory"
+    );
+    let sub = fs::metadata(dir.join("sub"))?;
+    same!(sub.gid(), 77, "group of a directory in a setgid directory");
+    check!(
+        sub.permissions().mode() & 0o2000 != 0,
+        "setgid is inherited by directories"
+    );
+    Ok(())
+}
+
+/// The range that 34 bits of seconds and 30 of nanoseconds can hold.
+fn times_set(d: &Path) -> Result<()> {
+    let times = [
+        (0, 0),
+        (1, 999_999_999),
+        (-1, 1),
+        (-(1 << 31), 0),
+        ((1 << 31) - 1, 999_999_999),
+        (1 << 31, 5),
+        (1 << 32, 123_456_789),
+        ((1 << 34) - (1 << 31) - 1, 0),
+    ];
+    for (i, (tv_sec, tv_nsec)) in times.into_iter().enumerate() {
+        let p = d.join(format!("{i}"));
+        fs::write(&p, "x")?;
+        let t = Timespec { tv_sec, tv_nsec };
+        let both = Timestamps {
+            last_access: t,
+            last_modification: t,
+        };
+        utimensat(CWD, &p, &both, AtFlags::empty())?;
+        let m = fs::metadata(&p)?;
+        same!((m.mtime(), m.mtime_nsec()), (tv_sec, tv_nsec), "mtime");
+        same!((m.atime(), m.atime_nsec()), (tv_sec, tv_nsec), "atime");
+    }
+    Ok(())
+}
+
+/// Which operation moves which time.
+fn times_move(d: &Path) -> Result<()> {
+    let p = d.join("file");
+    let pause = || sleep(Duration::from_millis(30));
+    let times = |p: &Path| -> Result<_> {
+        let m = fs::symlink_metadata(p)?;
+        Ok(((m.mtime(), m.mtime_nsec()), (m.ctime(), m.ctime_nsec())))
+    };
+    let dir0 = times(d)?;
+    pause();
+    fs::write(&p, "one")?;
+    let (dir1, f1) = (times(d)?, times(&p)?);
+    check!(
+        dir1.0 > dir0.0 && dir1.1 > dir0.1,
+        "create moves mtime and ctime of the directory"
+    );
+    pause();
+    fs::write(&p, "two")?;
+    let f2 = times(&p)?;
+    check!(f2.0 > f1.0 && f2.1 > f1.1, "write moves mtime and ctime");
+    same!(
+        times(d)?,
+        dir1,
+        "times of the directory after a write to the file"
+    );
+    pause();
+    fs::set_permissions(&p, Permissions::from_mode(0o600))?;
+    let f3 = times(&p)?;
+    check!(f3.0 == f2.0 && f3.1 > f2.1, "chmod moves ctime only");
+    pause();
+    fs::hard_link(&p, d.join("link"))?;
+    let f4 = times(&p)?;
+    check!(f4.0 == f3.0 && f4.1 > f3.1, "link moves ctime only");
+    pause();
+    File::options().write(true).open(&p)?.set_len(1)?;
+    let f5 = times(&p)?;
+    check!(f5.0 > f4.0 && f5.1 > f4.1, "truncate moves mtime and ctime");
+    pause();
+    let dir5 = times(d)?;
+    fs::remove_file(d.join("link"))?;
+    let f6 = times(&p)?;
+    check!(
+        f6.0 == f5.0 && f6.1 > f5.1,
+        "unlink of another name moves ctime only"
+    );
+    check!(times(d)?.0 > dir5.0, "unlink moves mtime of the directory");
+    Ok(())
+}
+
+fn statfs(d: &Path) -> Result<()> {
+    let s = rustix::fs::statfs(d)?;
+    same!(s.f_type, 0xEF53, "magic");
+    same!(s.f_bsize, 4096, "block size");
+    same!(s.f_namelen, 255, "longest name");
+    let before = statvfs(d)?;
+    check!(
+        before.f_bfree >= before.f_bavail && before.f_blocks > before.f_bfree,
+        "odd counts of blocks"
+    );
+    for i in 0..10 {
+        fs::write(d.join(format!("f{i}")), "x")?;
+    }
+    rustix::fs::sync();
+    let after = statvfs(d)?;
+    same!(
+        before.f_ffree - after.f_ffree,
+        10,
+        "inodes taken by ten files"
+    );
+    check!(
+        before.f_bfree - after.f_bfree >= 10,
+        "ten files of one block took {} blocks",
+        before.f_bfree - after.f_bfree
+    );
+    Ok(())
+}
+
+/// Space is taken by data and comes back.
+fn blocks_counted(d: &Path) -> Result<()> {
+    const BLOCKS: u64 = 512;
+    rustix::fs::sync();
+    let before = statvfs(d)?.f_bfree;
+    let p = d.join("file");
+    fs::write(&p, pattern(1, 0, usize::try_from(BLOCKS)? * 4096))?;
+    let delayed = before
+        .checked_sub(statvfs(d)?.f_bfree)
+        .context("free space grew")?;
+    check!(
+        delayed >= BLOCKS,
+        "{BLOCKS} delayed blocks took {delayed} of the free count"
+    );
+    File::open(&p)?.sync_all()?;
+    let written = before
+        .checked_sub(statvfs(d)?.f_bfree)
+        .context("free space grew")?;
+    check!(
+        (BLOCKS..BLOCKS + 16).contains(&written),
+        "{BLOCKS} blocks took {written} of the free count"
+    );
+    same!(
+        stat(&p)?.st_blocks,
+        i64::try_from(BLOCKS * 8)?,
+        "sectors of the file"
+    );
+    fs::remove_file(&p)?;
+    rustix::fs::sync();
+    let after = statvfs(d)?.f_bfree;
+    check!(
+        before.abs_diff(after) < 4,
+        "of {before} free blocks {after} are left after writing and removing a file"
+    );
+    Ok(())
+}

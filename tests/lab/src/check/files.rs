@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Checks of undamaged file systems.
+
+use super::session::{Session, LIMIT};
+use super::Lab;
+use crate::qemu::End;
+use anyhow::{bail, ensure, Context, Result};
+
+/// Mount and unmount, read-only, remount, sync, statfs, and again.
+pub fn mount(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    s.fresh(lab, "512M", "")?;
+    s.sh(
+        lab,
+        "set -e
+        mount -t $FS $DEV /mnt
+        grep \"^$DEV /mnt $FS rw\" /proc/mounts
+        [ \"$(stat -f -c %T /mnt)\" = ext2/ext3 ]
+        ls -d /mnt/lost+found
+        echo first > /mnt/file
+        sync
+        mount -o remount,ro /mnt
+        grep \"^$DEV /mnt $FS ro\" /proc/mounts
+        ! touch /mnt/no 2>/dev/null
+        ! sh -c 'echo x >> /mnt/file' 2>/dev/null
+        [ \"$(cat /mnt/file)\" = first ]
+        mount -o remount,rw /mnt
+        echo second >> /mnt/file
+        umount /mnt",
+    )?;
+    s.e2fsck()?;
+    s.sh(
+        lab,
+        "set -e
+        mount -t $FS -o ro $DEV /mnt
+        [ \"$(tail -n 1 /mnt/file)\" = second ]
+        ! touch /mnt/no 2>/dev/null
+        umount /mnt
+        for i in 1 2 3 4 5; do
+            mount -t $FS -o noatime $DEV /mnt
+            echo $i > /mnt/file$i
+            umount /mnt
+        done
+        mount -t $FS $DEV /mnt
+        cat /mnt/file[12345] | tr -d '\\n' | grep '^12345$'
+        umount /mnt",
+    )?;
+    s.e2fsck()?;
+    // 8 MiB is the smallest, with 4 KiB blocks and a journal
+    for size in ["8M", "64M", "2000M"] {
+        s.fresh(lab, size, "")?;
+        s.sh(
+            lab,
+            "mount -t $FS $DEV /mnt && cp /etc/mke2fs.conf /mnt && umount /mnt",
+        )
+        .with_context(|| format!("a disk of {size}"))?;
+        s.e2fsck().with_context(|| format!("a disk of {size}"))?;
+    }
+    Ok(String::new())
+}
+
+/// What must not be mounted, and what the log must say then.
+pub fn mount_refused(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    // name, how the disk is made, mount options, part of the log that names
+    // the reason on ext4rs
+    let cases: &[(&str, &str, &str, &str)] = &[
+        (
+            "no file system",
+            "dd if=/dev/zero of=$DEV bs=1M count=4",
+            "",
+            "",
+        ),
+        (
+            "random bytes",
+            "dd if=/dev/urandom of=$DEV bs=1M count=4",
+            "",
+            "",
+        ),
+        (
+            "an unknown option",
+            "mke2fs -q -F -t ext4 -b 4096 $DEV 64M",
+            "frobnicate",
+            "frobnicate",
+        ),
+        (
+            "a bad value",
+            "mke2fs -q -F -t ext4 -b 4096 $DEV 64M",
+            "errors=perhaps",
+            "",
+        ),
+        (
+            "an unknown incompat feature",
+            "mke2fs -q -F -t ext4 -b 4096 $DEV 64M && debugfs -w -R 'feature FEATURE_I29' $DEV",
+            "",
+            "feature",
+        ),
+        (
+            "an external journal that is not there",
+            "mke2fs -q -F -t ext4 -b 4096 $DEV 64M && debugfs -w -R 'ssv journal_inum 0' $DEV",
+            "",
+            "journal",
+        ),
+    ];
+    let mut accepted = Vec::new();
+    for (name, make, options, word) in cases {
+        s.sh(
+            lab,
+            &format!("{{ {make}; }} >/dev/null 2>&1; blockdev --flushbufs $DEV"),
+        )?;
+        let option = if options.is_empty() {
+            "defaults"
+        } else {
+            options
+        };
+        let guest = s.guest(lab)?;
+        let mark = guest.log_len();
+        let script = format!(
+            "! mount -t {} -o {option} /dev/vda /mnt || {{ umount /mnt; exit 1; }}",
+            lab.fs
+        );
+        let (end, text) = guest.capture(&script, LIMIT)?;
+        let log = guest.log_from(mark)?;
+        match end {
+            End::Exit(0) => {}
+            End::Exit(_) => accepted.push(format!("{name}: mounted")),
+            _ => bail!("{name}: the guest hung or died: {text}"),
+        }
+        if lab.fs == "ext4rs" && !log.to_lowercase().contains(word) {
+            accepted.push(format!(
+                "{name}: refused, but the log does not name `{word}`: {}",
+                log.trim()
+            ));
+        }
+    }
+    s.expected.extend(["ext4rs".into(), "EXT4-fs".into()]);
+    ensure!(accepted.is_empty(), "{}", accepted.join("; "));
+    Ok(format!("{} disks", cases.len()))
+}
+
+/// Runs the operations in a fresh file system of type `fs`; what they leave
+/// must look the same after a remount and through C ext4.
+fn operations_as(lab: &Lab<'_>, s: &mut Session, fs: &str) -> Result<String> {
+    s.fresh(lab, "1G", "")?;
+    let text = s.sh(
+        lab,
+        &format!(
+            "mount -t {fs} $DEV /mnt && guest ops /mnt && sync && guest snapshot /mnt > /tmp/first; r=$?
+            umount /mnt; exit $r"
+        ),
+    )?;
+    s.e2fsck()?;
+    for other in [fs, "ext4"] {
+        s.sh(
+            lab,
+            &format!(
+                "mount -t {other} -o ro $DEV /mnt && guest snapshot /mnt > /tmp/second; umount /mnt
+                diff -u0 /tmp/first /tmp/second | tail -n +3 | cut -c1-300 | head -10
+                cmp -s /tmp/first /tmp/second"
+            ),
+        )
+        .with_context(|| format!("what {fs} left, seen by a fresh mount of {other}"))?;
+    }
+    let summary = text.lines().rev().find(|l| l.contains("as expected"));
+    Ok(summary.context("no summary of the operations")?.to_owned())
+}
+
+pub fn operations(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    operations_as(lab, s, &lab.fs)
+}
+
+pub fn operations_on_ext4(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    operations_as(lab, s, "ext4")
+}
+
+/// Writes until the disk is full, twice: nothing accepted is lost, nothing
+/// leaks, and no reservation stays behind.
+pub fn full_disk(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    s.fresh(lab, "96M", "-N 2000")?;
+    let text = s.sh(
+        lab,
+        "mount -t $FS $DEV /mnt && guest fill /mnt; r=$?
+        umount /mnt; exit $r",
+    )?;
+    s.e2fsck()?;
+    Ok(text.lines().last().unwrap_or_default().to_owned())
+}
+
+/// fio writes through write(2) and through mmap, each verified after the page
+/// cache was dropped.
+pub fn fio(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    s.fresh(lab, "1G", "")?;
+    let common = "--directory=/mnt --size=16m --verify=crc32c --verify_fatal=1 --do_verify=1 --minimal --output=/tmp/fio.out";
+    let jobs = [
+        "--name=sequential --rw=write --bs=64k --fsync_on_close=1",
+        "--name=random --rw=randwrite --bs=4k --fdatasync=64",
+        "--name=uneven --rw=randwrite --bs=512-20000 --bs_unaligned=1 --norandommap=0 --verify_backlog=64",
+        "--name=mapped --rw=randwrite --bs=4k --ioengine=mmap --size=8m",
+        "--name=four --rw=randwrite --bs=8k --numjobs=4 --size=4m --group_reporting",
+    ];
+    let mut script = String::from("set -e\nmount -t $FS $DEV /mnt\n");
+    for job in jobs {
+        script.push_str(&format!(
+            "fio {common} {job} || {{ cat /tmp/fio.out; exit 1; }}\n"
+        ));
+        script.push_str(&format!("sync; echo 3 > /proc/sys/vm/drop_caches\nfio {common} {job} --verify_only || {{ cat /tmp/fio.out; exit 1; }}\n"));
+    }
+    script.push_str("umount /mnt");
+    s.sh(lab, &script)?;
+    s.e2fsck()?;
+    Ok(format!("{} jobs", jobs.len()))
+}
+
+/// fsx: random operations on one file, with mmap, checked against a model.
+pub fn fsx(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    s.fresh(lab, "256M", "")?;
+    let operations = 12_000;
+    s.sh(
+        lab,
+        &format!(
+            "set -e
+            mount -t $FS $DEV /mnt
+            cat > /tmp/fsx.toml <<'END'
+flen = 262144
+[opsize]
+max = 65536
+[weights]
+close_open = 1
+invalidate = 1
+mapread = 10
+mapwrite = 10
+read = 10
+write = 10
+truncate = 5
+fsync = 1
+fdatasync = 1
+END
+            cd /mnt
+            fsx -q -f /tmp/fsx.toml -N {operations} -S {} -P /tmp /mnt/fsx || {{ tail -n 40 /tmp/fsx.fsxlog; exit 1; }}
+            cd /
+            umount /mnt",
+            lab.seed % 1_000_000,
+        ),
+    )?;
+    s.e2fsck()?;
+    Ok(format!("{operations} operations"))
+}
+
+/// C ext4 unpacks a tree, ext4rs reads it all and changes a part, C ext4
+/// reads that; e2fsck in between.
+pub fn round_trip(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    s.fresh(lab, "1G", "")?;
+    s.sh(
+        lab,
+        "set -e
+        mount -t ext4 $DEV /mnt
+        mkdir /mnt/tree
+        tar -xf /dev/vdb -C /mnt/tree ./fs ./mm ./ipc
+        sync
+        guest snapshot /mnt > /tmp/first
+        umount /mnt",
+    )?;
+    s.e2fsck()?;
+    s.sh(
+        lab,
+        "set -e
+        mount -t $FS $DEV /mnt
+        guest snapshot /mnt > /tmp/second
+        diff -u0 /tmp/first /tmp/second | cut -c1-300 | head -10
+        cmp -s /tmp/first /tmp/second
+        cd /mnt/tree
+        rm -r fs/xfs
+        mv fs/ext4 moved
+        cp -r moved fs/copied
+        ln mm/slub.c mm/linked.c
+        ln -s ../mm ipc/link
+        chmod 600 mm/*.h
+        for f in ipc/*.c; do echo '/* one more line */' >> $f; done
+        truncate -s 1000 mm/memory.c
+        cd /
+        sync
+        guest snapshot /mnt > /tmp/first
+        umount /mnt",
+    )
+    .context("ext4rs on a tree that C ext4 wrote")?;
+    s.e2fsck()?;
+    s.sh(
+        lab,
+        "set -e
+        mount -t ext4 $DEV /mnt
+        guest snapshot /mnt > /tmp/second
+        diff -u0 /tmp/first /tmp/second | cut -c1-300 | head -10
+        cmp -s /tmp/first /tmp/second
+        cmp /mnt/tree/moved/inode.c /mnt/tree/fs/copied/inode.c
+        rm -r /mnt/tree
+        umount /mnt",
+    )
+    .context("C ext4 on what ext4rs changed")?;
+    s.e2fsck()?;
+    Ok(String::new())
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A guest that lives from check to check, with two scratch disks.
+
+use super::Lab;
+use crate::cache::Cache;
+use crate::qemu::{Disk, Guest, Machine};
+use anyhow::{bail, Context, Result};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// Time enough for any single command on a slow machine.
+pub const LIMIT: Duration = Duration::from_secs(240);
+
+pub struct Session {
+    guest: Option<Guest>,
+    /// /dev/vda of the guest; the host reads it between mounts.
+    pub image: PathBuf,
+    tree: PathBuf,
+    mark: u64,
+    /// Log of guests that this check has used up already.
+    earlier: String,
+    logs: PathBuf,
+    checks: u32,
+    /// Parts of complaints in the kernel log that the check provokes.
+    pub expected: Vec<String>,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.discard();
+        let _ = fs::remove_file(&self.image);
+    }
+}
+
+impl Session {
+    pub fn new(cache: &Cache) -> Self {
+        let own = std::process::id();
+        Self {
+            guest: None,
+            image: cache.path("run").join(format!("check-{own}.img")),
+            tree: cache.path("source.tar"),
+            mark: 0,
+            earlier: String::new(),
+            logs: cache.path("log"),
+            checks: 0,
+            expected: Vec::new(),
+        }
+    }
+
+    /// The running guest, or a new one.
+    pub fn guest(&mut self, lab: &Lab<'_>) -> Result<&mut Guest> {
+        if self.guest.is_none() {
+            File::create(&self.image)?.set_len(2 << 30)?;
+            let guest = boot(lab, &self.image, &self.tree)?;
+            self.mark = guest.log_len();
+            self.guest = Some(guest);
+        }
+        self.guest.as_mut().context("no guest")
+    }
+
+    /// Runs a script that must succeed in the guest. `$FS` is the type to
+    /// check and `$DEV` the scratch disk.
+    pub fn sh(&mut self, lab: &Lab<'_>, script: &str) -> Result<String> {
+        let script = with_names(lab, script);
+        self.guest(lab)?.sh(&script, LIMIT)
+    }
+
+    /// Puts a fresh ext4 of this size on the scratch disk.
+    pub fn fresh(&mut self, lab: &Lab<'_>, size: &str, options: &str) -> Result<()> {
+        self.sh(
+            lab,
+            &format!("mke2fs -q -F -t ext4 -b 4096 {options} $DEV {size}"),
+        )?;
+        Ok(())
+    }
+
+    /// The first judge: e2fsck finds nothing. The disk must not be mounted.
+    pub fn e2fsck(&self) -> Result<()> {
+        e2fsck(&self.image)
+    }
+
+    /// The next `guest` boots a new one.
+    pub fn discard(&mut self) {
+        if let Some(guest) = self.guest.take() {
+            self.earlier
+                .push_str(&guest.log_from(self.mark).unwrap_or_default());
+        }
+        self.mark = 0;
+    }
+
+    pub fn begin(&mut self) {
+        self.checks += 1;
+        self.earlier.clear();
+        self.expected.clear();
+        self.mark = self.guest.as_ref().map_or(0, Guest::log_len);
+    }
+
+    pub fn log_since_begin(&self) -> String {
+        let now = self.guest.as_ref().and_then(|g| g.log_from(self.mark).ok());
+        format!("{}{}", self.earlier, now.unwrap_or_default())
+    }
+
+    /// Saves the kernel log of this check and returns its path.
+    pub fn keep_log(&self) -> PathBuf {
+        let path = self
+            .logs
+            .join(format!("check-{:02}.kernel.log", self.checks));
+        let _ = fs::write(&path, self.log_since_begin());
+        path
+    }
+}
+
+pub fn with_names(lab: &Lab<'_>, script: &str) -> String {
+    format!("export DEV=/dev/vda FS={}\n{script}", lab.fs)
+}
+
+/// A guest with the module loaded, the scratch disk and the source tarball.
+pub fn boot(lab: &Lab<'_>, image: &Path, tree: &Path) -> Result<Guest> {
+    let machine = Machine {
+        cache: lab.cache,
+        kernel: &lab.kernel,
+        program: &lab.program,
+        module: lab.module.as_deref(),
+        disks: vec![Disk::new(image), Disk::read_only(tree)],
+        fio: true,
+        console: false,
+    };
+    let mut guest = machine.boot()?;
+    if lab.module.is_some() {
+        guest.sh("insmod /modules/ext4rs.ko", LIMIT)?;
+    }
+    Ok(guest)
+}
+
+/// `e2fsck -fn` must find nothing.
+pub fn e2fsck(image: &Path) -> Result<()> {
+    let out = Command::new("e2fsck").args(["-fn"]).arg(image).output()?;
+    if !out.status.success() {
+        let text = String::from_utf8_lossy(&out.stdout);
+        let found: Vec<&str> = text
+            .lines()
+            .filter(|l| !l.starts_with("Pass ") && !l.trim().is_empty())
+            .take(6)
+            .collect();
+        bail!("e2fsck -fn finds: {}", found.join(" / "));
+    }
+    Ok(())
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Checks of the source: formatting, lints, host tests, module build.
+
+use super::Lab;
+use crate::cache::{output_of, run_logged, Cache};
+use crate::module;
+use anyhow::{bail, Result};
+use std::path::PathBuf;
+use std::process::Command;
+
+fn cargo(cache: &Cache, args: &[&str]) -> Command {
+    let mut c = Command::new("cargo");
+    c.current_dir(cache.repo.join("tests")).args(args);
+    c
+}
+
+fn logged(cache: &Cache, name: &str, command: &mut Command) -> Result<PathBuf> {
+    let log = cache.path("log").join(name);
+    let _ = std::fs::remove_file(&log);
+    run_logged(command, &log)?;
+    Ok(log)
+}
+
+/// rustfmt finds nothing to change, in the module and in the host crates.
+pub fn format(lab: &mut Lab<'_>) -> Result<String> {
+    output_of(&mut cargo(
+        lab.cache,
+        &["fmt", "--all", "--check", "--", "--color=never"],
+    ))
+    .map_err(|e| e.context("run `cargo fmt` in tests/"))?;
+    let root = lab.cache.repo.join("src/fs_ext4rs.rs");
+    output_of(
+        Command::new("rustfmt")
+            .arg("--check")
+            .arg("--color=never")
+            .arg(root),
+    )?;
+    Ok(String::new())
+}
+
+/// Clippy and the compiler's warnings are errors in every host crate; the
+/// pure rooms among them are the module's own files.
+pub fn lints(lab: &mut Lab<'_>) -> Result<String> {
+    let args = [
+        "clippy",
+        "--locked",
+        "--quiet",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-Dwarnings",
+    ];
+    logged(lab.cache, "lints.log", &mut cargo(lab.cache, &args))?;
+    Ok(String::new())
+}
+
+/// Unit and property tests of the pure rooms and of the tools.
+pub fn host_tests(lab: &mut Lab<'_>) -> Result<String> {
+    let log = logged(
+        lab.cache,
+        "host-tests.log",
+        &mut cargo(lab.cache, &["test", "--locked", "--workspace"]),
+    )?;
+    let text = std::fs::read_to_string(log)?;
+    let passed: u32 = text
+        .lines()
+        .filter_map(|l| {
+            l.strip_prefix("test result: ok. ")?
+                .split(' ')
+                .next()?
+                .parse::<u32>()
+                .ok()
+        })
+        .sum();
+    if passed == 0 {
+        bail!("no host test ran");
+    }
+    Ok(format!("{passed} tests"))
+}
+
+/// Kbuild makes ext4rs.ko for the stock kernel, warnings being errors.
+pub fn module_build(lab: &mut Lab<'_>) -> Result<String> {
+    module::build(lab.cache)?;
+    Ok(lab.kernel.release.clone())
+}
