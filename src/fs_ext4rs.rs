@@ -12,6 +12,7 @@ use kernel::prelude::*;
 mod bindings;
 
 pub mod alloc;
+pub mod dirblock;
 pub mod extent_status;
 pub mod extents;
 pub(crate) mod fallocate;

@@ -19,6 +19,7 @@ pub(crate) mod le;
 pub mod orphan;
 pub mod problem;
 pub mod superblock;
+pub mod timestamp;
 pub mod units;
 pub mod xattr;
 

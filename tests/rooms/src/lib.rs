@@ -4,6 +4,8 @@
 
 #[path = "../../../src/alloc/mod.rs"]
 pub mod alloc;
+#[path = "../../../src/dirblock/mod.rs"]
+pub mod dirblock;
 #[path = "../../../src/extent_status/mod.rs"]
 pub mod extent_status;
 #[path = "../../../src/extents/mod.rs"]
