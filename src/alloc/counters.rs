@@ -231,7 +231,7 @@ impl Counters {
     /// Subtracts `n` from `figure`, or as much as there is; returns what was subtracted.
     fn take(&self, figure: &AtomicU64, n: u64) -> u64 {
         let before = figure.fetch_update(Relaxed, Relaxed, |v| Some(v.saturating_sub(n)));
-        let taken = before.map_or_else(|v| v, |v| v).min(n);
+        let taken = before.unwrap_or_else(|v| v).min(n);
         if taken < n {
             self.mismatches.fetch_add(1, Relaxed);
         }

@@ -122,7 +122,7 @@ fn apart<T: GroupTable>(table: &T, spread: u32, flexes: u32) -> Option<GroupNumb
         let roomy = load.free_inodes > 0
             && load.free_inodes >= mean.free_inodes
             && load.free_blocks >= mean.free_blocks;
-        if roomy && best.map_or(true, |(fewest, _)| load.directories < fewest) {
+        if roomy && best.is_none_or(|(fewest, _)| load.directories < fewest) {
             best = Some((load.directories, flex));
         }
         if best.is_some_and(|(fewest, _)| fewest == 0) {

@@ -456,6 +456,20 @@ fn a_file_on_an_idle_file_system_stays_whole() {
 }
 
 #[test]
+fn a_huge_file_system_is_not_searched_group_by_group() {
+    let image = Image::make("huge", "1T", &["-N", "200000", "-J", "size=4"]);
+    let mut disk = Disk::open(&image.path);
+    let table = Groups::load(&disk);
+    assert_eq!(table.geo.groups, 8192);
+    let far = table.geo.blocks - 100_000;
+    for (goal, want) in [(10, 1), (10, 100_000), (far, 30_000), (far, 1)] {
+        table.locks.set(0);
+        allocate_blocks(&table, &mut disk, request(goal, want)).unwrap();
+        assert!(table.locks.get() <= 2, "{} locks for {want}", table.locks.get());
+    }
+}
+
+#[test]
 fn small_files_lie_side_by_side() {
     let image = Image::make("beside", "256M", &[]);
     let mut disk = Disk::open(&image.path);
