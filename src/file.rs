@@ -11,13 +11,14 @@ use crate::{
     bindings,
     fallocate::fallocate,
     iomap::{
+        direct::{DirectWrite, DirectWriteEnd},
         read::{Read, Report, Valid},
         size,
         write::BufferedWrite,
         writeback::Ext4Writeback,
     },
     kern::{
-        file::{operations, AllocateMode, File, RegularFile, Whence, Write},
+        file::{operations, AllocateMode, File, RegularFile, Transfer, Whence},
         inode::Inode,
         iomap::{seek_data, seek_hole},
         mapping::operations as mapping_operations,
@@ -39,6 +40,7 @@ impl RegularFile for Ext4File {
         if file.writes() {
             inode.sb().info().check_writable()?;
         }
+        file.allow_direct();
         Ok(())
     }
 
@@ -67,11 +69,26 @@ impl RegularFile for Ext4File {
         file.set_position(found, max)
     }
 
-    fn write(write: &mut Write<'_, Ext4>) -> Result<usize> {
-        if write.direct() {
-            return Err(EINVAL);
+    fn direct_read(read: &mut Transfer<'_, Ext4>) -> Result<usize> {
+        if read.nowait() {
+            return Err(EAGAIN);
         }
-        let written = buffered_write(write)?;
+        if read.len() == 0 {
+            return Ok(0);
+        }
+        let _share = read.file().inode().lock_shared();
+        read.direct_read::<Read>()
+    }
+
+    fn write(write: &mut Transfer<'_, Ext4>) -> Result<usize> {
+        let mut written = Err(ENOTBLK);
+        if write.direct() {
+            written = direct_write(write);
+        }
+        if matches!(written, Err(error) if error == ENOTBLK) {
+            written = buffered_write(write);
+        }
+        let written = written?;
         if written == 0 {
             return Ok(0);
         }
@@ -99,7 +116,7 @@ pub(crate) fn attach(inode: &Inode<Ext4>) {
     inode.set_mapping(&MAPPING);
 }
 
-fn buffered_write(write: &mut Write<'_, Ext4>) -> Result<usize> {
+fn buffered_write(write: &mut Transfer<'_, Ext4>) -> Result<usize> {
     if write.nowait() {
         return Err(EAGAIN);
     }
@@ -117,6 +134,33 @@ fn buffered_write(write: &mut Write<'_, Ext4>) -> Result<usize> {
     }
     write.modified()?;
     write.buffered::<BufferedWrite, Valid>()
+}
+
+fn direct_write(write: &mut Transfer<'_, Ext4>) -> Result<usize> {
+    if write.nowait() {
+        return Err(EAGAIN);
+    }
+    let inode = write.file().inode();
+    let _lock = inode.lock();
+    inode.sb().info().check_writable()?;
+    let len = write.checks()?;
+    if len == 0 {
+        return Ok(0);
+    }
+    let pos = write.pos();
+    let end = pos.saturating_add(len as u64);
+    let grows = end > inode.size();
+    if grows {
+        size::prepare_to_grow(inode, pos, end)?;
+    }
+    write.modified()?;
+    let whole = size::block_end(pos) == pos && size::block_end(end) == end;
+    let wait = grows || !whole;
+    if wait {
+        // Zeroing the rest of a block must not meet another write to it.
+        inode.wait_for_direct_io();
+    }
+    write.direct_write::<DirectWrite, DirectWriteEnd>(wait)
 }
 
 fn fsync(file: &File<Ext4>, first: i64, last: i64, data_only: bool) -> Result {

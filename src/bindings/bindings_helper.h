@@ -57,6 +57,7 @@
  * The sed in Kbuild takes the prefix off.
  */
 #define EXT4RS_CONST(type, name) static const type EXT4RS_CONST_##name = name
+EXT4RS_CONST(fmode_t, FMODE_CAN_ODIRECT);
 EXT4RS_CONST(unsigned long, SB_RDONLY);
 EXT4RS_CONST(unsigned long, SB_SYNCHRONOUS);
 EXT4RS_CONST(unsigned long, SB_DIRSYNC);

@@ -19,6 +19,7 @@
 //! inode rwsem, mapping's invalidate lock, folio lock, journal handle, `i_data_sem`, status lock.
 //! Handles begin and end inside the mapper.
 
+pub(crate) mod direct;
 pub(crate) mod read;
 pub(crate) mod size;
 pub(crate) mod stats;

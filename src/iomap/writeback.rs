@@ -127,7 +127,7 @@ impl Completion for Ext4Writeback {
 }
 
 /// The data is on the device: makes its blocks written, and moves the on-disk size over it.
-fn record(inode: &Inode<Ext4>, finished: &Finished) -> Result {
+pub(super) fn record(inode: &Inode<Ext4>, finished: &Finished) -> Result {
     if !finished.unwritten && finished.range.end <= inode.info().disk_size() {
         return Ok(());
     }

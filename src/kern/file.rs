@@ -11,7 +11,7 @@ use super::{
     inode::Inode,
     inode_ops::Attributes,
     iomap::{self, Mapper, WriteCheck},
-    ops::{shim2, shim3, shim4, shim5, zeroed, CObject, FromC, Table},
+    ops::{shim2, shim3, shim4, shim5, zeroed, CObject, FromC, IntoC, Table},
 };
 use crate::bindings;
 use core::{
@@ -49,6 +49,12 @@ impl<F: FileSystem> File<F> {
     pub(crate) fn writes(&self) -> bool {
         // SAFETY: `f_mode` does not change in this bit once the file is open.
         unsafe { (*self.as_ptr()).f_mode & bindings::FMODE_WRITE != 0 }
+    }
+
+    /// Lets `O_DIRECT` be used on the file. Only while it is being opened.
+    pub(crate) fn allow_direct(&self) {
+        // SAFETY: Nobody else sees the file yet.
+        unsafe { (*self.as_ptr()).f_mode |= bindings::FMODE_CAN_ODIRECT };
     }
 
     /// Whether a write must be on disk before it returns.
@@ -136,7 +142,7 @@ fn position(value: bindings::loff_t) -> Result<i64> {
 }
 
 /// A count, or an errno in its place.
-fn count(value: isize) -> Result<usize> {
+pub(super) fn count(value: isize) -> Result<usize> {
     match usize::try_from(value) {
         Ok(n) => Ok(n),
         Err(_) => Err(Error::from_errno(
@@ -164,30 +170,36 @@ unsafe impl FromC for Whence {
     }
 }
 
-/// A write to a file: where and how (`struct kiocb`), and the bytes (`struct iov_iter`).
-pub(crate) struct Write<'a, F> {
+/// A read or write of a file: where and how (`struct kiocb`), and the user's bytes (`struct
+/// iov_iter`).
+pub(crate) struct Transfer<'a, F> {
     iocb: NonNull<bindings::kiocb>,
-    from: NonNull<bindings::iov_iter>,
+    iter: NonNull<bindings::iov_iter>,
     life: PhantomData<&'a File<F>>,
 }
 
-impl<'a, F: FileSystem> Write<'a, F> {
-    /// The file that is written.
+impl<'a, F: FileSystem> Transfer<'a, F> {
+    /// The C objects, valid for as long as `self`.
+    pub(super) fn as_ptrs(&mut self) -> (*mut bindings::kiocb, *mut bindings::iov_iter) {
+        (self.iocb.as_ptr(), self.iter.as_ptr())
+    }
+
+    /// The file.
     pub(crate) fn file(&self) -> &'a File<F> {
         // SAFETY: Both are valid for the call that made `self`, and the file is one of `F`.
         unsafe { &*(*self.iocb.as_ptr()).ki_filp.cast() }
     }
 
-    /// The byte position of the write.
+    /// The byte position.
     pub(crate) fn pos(&self) -> u64 {
         // SAFETY: The kiocb is valid for the call that made `self`.
         unsafe { (*self.iocb.as_ptr()).ki_pos }.max(0) as u64
     }
 
-    /// The bytes left to write.
+    /// The bytes left.
     pub(crate) fn len(&self) -> usize {
         // SAFETY: The iterator is valid for the call that made `self`.
-        unsafe { bindings::iov_iter_count(self.from.as_ptr()) }
+        unsafe { bindings::iov_iter_count(self.iter.as_ptr()) }
     }
 
     fn flag(&self, flag: c_int) -> bool {
@@ -195,12 +207,12 @@ impl<'a, F: FileSystem> Write<'a, F> {
         unsafe { (*self.iocb.as_ptr()).ki_flags & flag != 0 }
     }
 
-    /// Whether the write must not sleep.
+    /// Whether it must not sleep.
     pub(crate) fn nowait(&self) -> bool {
         self.flag(bindings::IOCB_NOWAIT)
     }
 
-    /// Whether the write bypasses the page cache.
+    /// Whether it bypasses the page cache.
     pub(crate) fn direct(&self) -> bool {
         self.flag(bindings::IOCB_DIRECT as c_int)
     }
@@ -213,10 +225,10 @@ impl<'a, F: FileSystem> Write<'a, F> {
     /// `EFBIG`, `ETXTBSY`, `EINVAL`.
     pub(crate) fn checks(&mut self) -> Result<usize> {
         // SAFETY: Both are valid for the call that made `self`.
-        count(unsafe { bindings::generic_write_checks(self.iocb.as_ptr(), self.from.as_ptr()) })
+        count(unsafe { bindings::generic_write_checks(self.iocb.as_ptr(), self.iter.as_ptr()) })
     }
 
-    /// As [`File::modified`], respecting [`Write::nowait`].
+    /// As [`File::modified`], respecting [`Transfer::nowait`].
     ///
     /// # Errors
     ///
@@ -241,7 +253,7 @@ impl<'a, F: FileSystem> Write<'a, F> {
         count(unsafe {
             bindings::iomap_file_buffered_write(
                 self.iocb.as_ptr(),
-                self.from.as_ptr(),
+                self.iter.as_ptr(),
                 iomap::ops::<M>(),
                 iomap::write_ops::<C>(),
                 ptr::null_mut(),
@@ -278,8 +290,11 @@ pub(crate) trait RegularFile: Sized + 'static {
     /// `lseek()`.
     fn seek(file: &File<Self::Fs>, offset: i64, whence: Whence) -> Result<i64>;
 
+    /// `read()` and its kin, past the page cache.
+    fn direct_read(read: &mut Transfer<'_, Self::Fs>) -> Result<usize>;
+
     /// `write()` and its kin.
-    fn write(write: &mut Write<'_, Self::Fs>) -> Result<usize>;
+    fn write(write: &mut Transfer<'_, Self::Fs>) -> Result<usize>;
 
     /// `fsync()`, or `fdatasync()` where `data_only`, of the bytes from `first` to `last`.
     fn fsync(file: &File<Self::Fs>, first: i64, last: i64, data_only: bool) -> Result;
@@ -290,23 +305,46 @@ pub(crate) trait RegularFile: Sized + 'static {
 
 /// # Safety
 ///
+/// Both are valid for the lifetime of the result, and the file is one of `F`.
+unsafe fn transfer<'a, F: FileSystem>(
+    iocb: *mut bindings::kiocb,
+    iter: *mut bindings::iov_iter,
+) -> Result<Transfer<'a, F>> {
+    Ok(Transfer {
+        iocb: NonNull::new(iocb).ok_or(EINVAL)?,
+        iter: NonNull::new(iter).ok_or(EINVAL)?,
+        life: PhantomData,
+    })
+}
+
+/// # Safety
+///
+/// Called by the VFS with a file of `T::Fs` and an iterator over the bytes to read.
+unsafe extern "C" fn read_iter<T: RegularFile>(
+    iocb: *mut bindings::kiocb,
+    to: *mut bindings::iov_iter,
+) -> isize {
+    // SAFETY: By the function's contract.
+    unsafe {
+        if (*iocb).ki_flags & bindings::IOCB_DIRECT as c_int == 0 {
+            return bindings::generic_file_read_iter(iocb, to);
+        }
+        transfer(iocb, to)
+            .and_then(|mut read| T::direct_read(&mut read))
+            .into_c()
+    }
+}
+
+/// # Safety
+///
 /// Called by the VFS with a file of `T::Fs` and an iterator over the bytes to write.
 unsafe extern "C" fn write_iter<T: RegularFile>(
     iocb: *mut bindings::kiocb,
     from: *mut bindings::iov_iter,
 ) -> isize {
-    let (Some(iocb), Some(from)) = (NonNull::new(iocb), NonNull::new(from)) else {
-        return EINVAL.to_errno() as isize;
-    };
-    let mut write = Write {
-        iocb,
-        from,
-        life: PhantomData,
-    };
-    match T::write(&mut write) {
-        Ok(n) => isize::try_from(n).unwrap_or(isize::MAX),
-        Err(e) => e.to_errno() as isize,
-    }
+    // SAFETY: By the function's contract.
+    let write = unsafe { transfer(iocb, from) };
+    write.and_then(|mut write| T::write(&mut write)).into_c()
 }
 
 /// # Safety
@@ -454,7 +492,7 @@ where
 pub(crate) const fn operations<T: RegularFile>() -> Table<bindings::file_operations> {
     Table::new(bindings::file_operations {
         llseek: Some(shim3(&T::seek)),
-        read_iter: Some(bindings::generic_file_read_iter),
+        read_iter: Some(read_iter::<T>),
         write_iter: Some(write_iter::<T>),
         mmap_prepare: Some(mmap_prepare::<T>),
         open: Some(shim2(&open::<T>)),

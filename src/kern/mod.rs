@@ -12,6 +12,7 @@ pub mod crc32c;
 pub mod cred;
 pub mod dentry;
 pub mod dir_context;
+pub mod direct;
 pub mod file;
 pub mod fs;
 pub mod fs_context;
