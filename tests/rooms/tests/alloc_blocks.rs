@@ -465,7 +465,11 @@ fn a_huge_file_system_is_not_searched_group_by_group() {
     for (goal, want) in [(10, 1), (10, 100_000), (far, 30_000), (far, 1)] {
         table.locks.set(0);
         allocate_blocks(&table, &mut disk, request(goal, want)).unwrap();
-        assert!(table.locks.get() <= 2, "{} locks for {want}", table.locks.get());
+        assert!(
+            table.locks.get() <= 2,
+            "{} locks for {want}",
+            table.locks.get()
+        );
     }
 }
 
