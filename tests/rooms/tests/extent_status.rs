@@ -258,7 +258,7 @@ fn agree(tree: &StatusTree, model: &Model) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn does_what_the_model_does(ops in prop::collection::vec((op(), prop::option::of(0u64..6)), 1..60)) {

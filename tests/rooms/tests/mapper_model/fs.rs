@@ -199,7 +199,7 @@ impl File {
 
     /// `iomap_valid`: under a folio's lock, without any of the mapper's.
     pub fn valid(&self, sequence: u64) -> bool {
-        self.sequence.load(Ordering::Acquire) == sequence
+        self.sequence.load(Ordering::SeqCst) == sequence
     }
 
     /// Waits until no handle runs; then freed blocks can be had again. True if there were any.
@@ -248,7 +248,7 @@ impl MapperEnv for File {
         let before = tree.sequence();
         let result = f(&mut tree);
         if tree.sequence() != before {
-            self.sequence.store(tree.sequence(), Ordering::Release);
+            self.sequence.store(tree.sequence(), Ordering::SeqCst);
         }
         result
     }
@@ -266,7 +266,7 @@ impl MapperEnv for File {
     }
 
     fn note_retry(&self) {
-        self.retries.fetch_add(1, Ordering::Relaxed);
+        self.retries.fetch_add(1, Ordering::SeqCst);
     }
 
     fn tree_lookup(&self, data: &Tree, at: LogicalBlock) -> Result<Extent> {
@@ -368,7 +368,7 @@ impl MapperEnv for File {
     }
 
     fn start_handle(&self, _: Operation) -> Result<Handle> {
-        self.handles.fetch_add(1, Ordering::Relaxed);
+        self.handles.fetch_add(1, Ordering::SeqCst);
         let running = self.journal.running.lock().unwrap();
         let changed = &self.journal.changed;
         let mut running = changed.wait_while(running, |r| r.committing).unwrap();

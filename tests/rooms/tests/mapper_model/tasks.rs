@@ -264,6 +264,12 @@ pub fn reclaim(file: &File, block: u32) {
 /// The books and both trees, when nothing runs.
 pub fn judge(file: &File) {
     crash(file);
+    judge_blocks(file);
+    judge_folios(file);
+}
+
+/// Allocator, counters and on-disk tree: nothing leaked, owned twice or past the end.
+fn judge_blocks(file: &File) {
     let tree = file.data.read().unwrap();
     let size = file.size.load(SeqCst);
     let places: Vec<usize> = tree.0.values().map(|b| b.place).collect();
@@ -295,6 +301,12 @@ pub fn judge(file: &File) {
             assert!(*block < size, "block {block} is allocated past the end");
         }
     }
+}
+
+/// Page cache and status tree against on-disk tree and device: no data lost, none made up.
+fn judge_folios(file: &File) {
+    let tree = file.data.read().unwrap();
+    let size = file.size.load(SeqCst);
     for (block, folio) in (0u32..).zip(&file.folios) {
         let page = folio.page.lock().unwrap();
         let cached = file.with_status(|status| status.state_of(LogicalBlock(block)));
