@@ -115,6 +115,7 @@ impl Extent {
     }
 
     /// Length in blocks, never 0.
+    #[allow(clippy::len_without_is_empty)]
     pub const fn len(&self) -> u32 {
         self.len
     }
@@ -201,7 +202,7 @@ fn halves(word: u64) -> (U16, U16) {
 /// The 48-bit place whose halves those are, low first.
 fn place(low: U16, middle: U16, high: U16) -> PhysicalBlock {
     PhysicalBlock(
-        u64::from(low.get()) | u64::from(middle.get()) << 16 | u64::from(high.get()) << 32,
+        u64::from(low.get()) | (u64::from(middle.get()) << 16) | (u64::from(high.get()) << 32),
     )
 }
 
