@@ -7,6 +7,9 @@
 // While rooms land one by one, some wait for their first caller.
 #![allow(dead_code, unused_imports)]
 
+use kern::fs_context::Registration;
+use kern::inode::InodeCacheGuard;
+use kern::proc::Directory;
 use kernel::prelude::*;
 
 mod bindings;
@@ -38,13 +41,22 @@ impl kern::fs::FileSystem for Ext4 {
     type Inode = inode::InodeInfo;
 }
 
-/// The loaded module.
-struct Ext4Rs;
+/// The loaded module. Dropped in the order of the fields.
+#[pin_data]
+struct Ext4Rs {
+    #[pin]
+    _registration: Registration<Ext4>,
+    _inodes: InodeCacheGuard<Ext4>,
+    _proc: Directory,
+}
 
-impl kernel::Module for Ext4Rs {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
-        pr_info!("loaded {}\n", size_of::<bindings::iomap_ops>());
-        Ok(Ext4Rs)
+impl kernel::InPlaceModule for Ext4Rs {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            _proc: Directory::new(superblock::proc::ROOT)?,
+            _inodes: superblock::ops::INODES.create()?,
+            _registration <- Registration::new(module),
+        }? Error)
     }
 }
 

@@ -242,6 +242,18 @@ impl RawSuperblock {
         }
     }
 
+    /// Takes the record of errors (from `error_count` to before `mount_opts`) over from `other`, a
+    /// superblock's bytes; the caller sets the checksum.
+    pub fn restore_errors(&mut self, other: &[u8]) {
+        let record = offset_of!(RawSuperblock, error_count)..offset_of!(RawSuperblock, mount_opts);
+        if let (Some(to), Some(from)) = (
+            self.as_mut_bytes().get_mut(record.clone()),
+            other.get(record),
+        ) {
+            to.copy_from_slice(from);
+        }
+    }
+
     /// Blocks of the file system.
     pub fn blocks_count(&self) -> u64 {
         join(self.blocks_count_lo, self.high(self.blocks_count_hi))

@@ -271,6 +271,12 @@ impl<H: CommitHook> Journal<H> {
         (started != 0).then_some(tid)
     }
 
+    /// The running transaction's number, or the last one's.
+    pub(crate) fn latest(&self) -> Tid {
+        // SAFETY: Valid by the type invariant.
+        unsafe { bindings::jbd2_get_latest_transaction(self.ptr.as_ptr()) }
+    }
+
     /// Waits for the commit of `tid`.
     pub(crate) fn wait_commit(&self, tid: Tid) -> Result {
         // SAFETY: Valid by the type invariant.

@@ -30,6 +30,7 @@ pub mod proc;
 pub mod rwsem;
 pub mod super_block;
 pub mod super_buffer;
+pub mod super_ops;
 pub mod time;
 pub mod workqueue;
 pub mod writeback;

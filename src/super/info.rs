@@ -5,6 +5,7 @@
 use super::groups::Groups;
 use super::health::Health;
 use super::options::Options;
+use super::proc::Published;
 use super::write_out;
 use crate::alloc::GroupTable;
 use crate::format::superblock::{RawSuperblock, SUPERBLOCK_SIZE};
@@ -12,17 +13,15 @@ use crate::format::units::{GroupNumber, PhysicalBlock};
 use crate::format::{Geometry, GroupDesc};
 use crate::inode;
 use crate::iomap::stats::WritebackStats;
-use crate::jbd_glue::Operation;
 use crate::kern::buffer::{Buffer, Device};
 use crate::kern::fs::FileSystem;
 use crate::kern::jbd2::{CommitHook, Journal, JournalParams, Tid};
-use crate::kern::proc::Directory;
 use crate::kern::super_block::DeferredWork;
 use crate::kern::super_buffer::SuperBuffer;
 use crate::kern::workqueue::Workqueue;
 use crate::store::{MetaBlock, Transaction};
 use crate::Ext4;
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::{new_mutex, new_spinlock, Arc, Mutex, SetOnce, SpinLock};
@@ -77,7 +76,7 @@ pub(crate) struct SuperInfo {
     /// Where completions of writeback run that need task context.
     pub(crate) completions: Workqueue,
     /// `/proc/fs/ext4rs/<device>`.
-    pub(crate) proc: SetOnce<Directory>,
+    pub(crate) proc: SetOnce<Published>,
     /// What was found wrong.
     #[pin]
     pub(crate) health: Health,
@@ -86,6 +85,8 @@ pub(crate) struct SuperInfo {
     pub(crate) deferred: DeferredWork<Ext4>,
     /// Nothing where the file system was mounted without its journal (read-only, `noload`).
     pub(super) journal: SetOnce<Ext4Journal>,
+    /// The superblock says that the file system is in use, and is to say otherwise at unmount.
+    pub(super) in_use: AtomicBool,
     /// Inode tables and orphans.
     #[pin]
     pub(crate) inodes: inode::Shared,
@@ -125,6 +126,7 @@ impl SuperInfo {
                 health <- Health::new(state),
                 deferred <- DeferredWork::new(write_out::deferred),
                 journal: SetOnce::new(),
+                in_use: AtomicBool::new(false),
                 inodes <- inode::Shared::new(),
                 groups: SetOnce::new(),
                 superblock <- new_mutex!(superblock, "ext4rs::superblock"),
@@ -230,7 +232,8 @@ impl SuperInfo {
     ///
     /// # Errors
     ///
-    /// As [`SuperInfo::read_descriptor`].
+    /// `EFSCORRUPTED` past the last group. While the file system is being mounted, when the
+    /// journal's own inode must be found: a bad descriptor, `EIO`.
     pub(crate) fn inode_table(&self, group: GroupNumber) -> Result<PhysicalBlock> {
         match self.groups.as_ref() {
             Some(groups) => groups.inode_table(group).ok_or(EFSCORRUPTED),
@@ -275,9 +278,6 @@ impl SuperInfo {
         }
     }
 }
-
-/// A running operation of an ext4rs file system.
-pub(crate) type Ext4Operation<'a> = Operation<'a>;
 
 // The info must be shareable between tasks, or it could not hang on a super block.
 const _: () = {

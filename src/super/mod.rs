@@ -28,10 +28,15 @@
 pub(crate) mod groups;
 pub(crate) mod health;
 pub(crate) mod info;
+pub(crate) mod mount;
+pub(crate) mod ops;
 pub(crate) mod options;
 pub(crate) mod orphan;
+pub(crate) mod proc;
+pub(crate) mod remount;
+pub(crate) mod unmount;
 pub(crate) mod write_out;
 
-pub(crate) use health::{error, fatal, Health, Where};
+pub(crate) use health::{error, fatal, start, Health, Where};
 pub(crate) use info::SuperInfo;
 pub(crate) use options::{ErrorPolicy, Options};

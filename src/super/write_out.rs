@@ -112,7 +112,7 @@ fn refresh(info: &SuperInfo, raw: &mut RawSuperblock, read_only: bool, unrecorde
 }
 
 /// Seconds since 1970 in the superblock's 40 bits.
-fn timestamp(seconds: i64) -> (U32, u8) {
+pub(super) fn timestamp(seconds: i64) -> (U32, u8) {
     let seconds = seconds.clamp(0, (1 << 40) - 1).unsigned_abs();
     (U32::new(seconds as u32), (seconds >> 32) as u8)
 }
