@@ -15,6 +15,7 @@ use kernel::prelude::*;
 mod bindings;
 
 pub mod alloc;
+pub(crate) mod dir;
 pub mod dirblock;
 pub mod extent_status;
 pub mod extents;
@@ -26,9 +27,11 @@ pub mod iomap;
 pub mod jbd_glue;
 pub mod kern;
 pub mod mapper;
+pub(crate) mod namei;
 pub mod store;
 #[path = "super/mod.rs"]
 pub mod superblock;
+pub(crate) mod symlink;
 pub(crate) mod truncate;
 
 pub use kern::crc32c::crc32c;

@@ -17,6 +17,9 @@
 //!
 //! `namei` and `dir` for names, `iomap` and `truncate` for sizes and blocks, `superblock` at mount.
 
+pub(crate) mod attr;
+pub(crate) mod create;
+pub(crate) mod evict;
 pub(crate) mod iget;
 pub mod info;
 pub(crate) mod mapping_env;
@@ -31,7 +34,7 @@ use crate::format::inode::{flags, mode, DiskInode};
 use crate::format::units::PhysicalBlock;
 use crate::format::Problem;
 use crate::kern::inode::{Inode, Timestamp, VfsFlag};
-use crate::{here, superblock, Ext4};
+use crate::{dir, here, namei, superblock, symlink, Ext4};
 use kernel::prelude::*;
 
 /// The inodes of a file system as a whole; a part of its `SuperInfo`.
@@ -103,8 +106,13 @@ pub(crate) fn set_flags(inode: &Inode<Ext4>, new: u32) {
 /// `EFSCORRUPTED` for a mode that stands for nothing.
 pub(crate) fn attach(inode: &Inode<Ext4>, disk: &DiskInode) -> Result {
     match disk.mode & mode::TYPE {
-        mode::REGULAR | mode::DIRECTORY | mode::SYMLINK => {}
+        mode::REGULAR => crate::file::attach(inode),
+        mode::DIRECTORY => {
+            inode.set_operations(&namei::DIRECTORY_INODE, Some(&namei::DIRECTORY_FILE));
+        }
+        mode::SYMLINK => inode.set_operations(&symlink::SYMLINK_INODE, None),
         mode::CHAR | mode::BLOCK | mode::FIFO | mode::SOCKET => {
+            inode.set_operations(&attr::SPECIAL_INODE, None);
             let (major, minor) = disk.device();
             inode.init_special(disk.mode, crate::kern::inode::device(major, minor));
         }

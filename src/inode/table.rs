@@ -43,8 +43,8 @@ impl TableLocks {
         })
     }
 
-    /// Takes the lock of the table block `at`.
-    fn lock(&self, at: PhysicalBlock) -> Result<MutexGuard<'_, ()>> {
+    /// Takes the lock of the table block `at`; it serves for attribute blocks too.
+    pub(super) fn lock(&self, at: PhysicalBlock) -> Result<MutexGuard<'_, ()>> {
         let pick = usize::try_from(at.0 % LOCKS as u64)?;
         Ok(self.locks.get(pick).ok_or(EINVAL)?.lock())
     }
@@ -78,6 +78,14 @@ pub(super) fn read(
     let _lock = info.inodes.table.lock(at)?;
     let bytes = block.bytes().get(range).ok_or(EFSCORRUPTED)?;
     Ok((at, DiskInode::parse(&info.geometry, ino, bytes)))
+}
+
+/// The `i_dtime` word of inode `ino` on disk.
+pub(crate) fn dtime(sb: &SuperBlock<Ext4>, ino: InodeNumber) -> Result<u32> {
+    let (at, range) = locate(sb, ino)?;
+    let block = sb.info().device.read(at)?;
+    let _lock = sb.info().inodes.table.lock(at)?;
+    Ok(size_and_dtime(block.bytes().get(range).ok_or(EFSCORRUPTED)?).1)
 }
 
 /// Edits the bytes of inode `ino` under the table lock, in a running operation. One block.

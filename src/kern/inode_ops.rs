@@ -23,6 +23,11 @@ use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::types::Opaque;
 
+/// A table of what an inode can do.
+pub type InodeTable = Table<bindings::inode_operations>;
+/// A table of what an open file can do.
+pub type FileTable = Table<bindings::file_operations>;
+
 /// What every inode can do.
 pub trait Attributes: Sized + 'static {
     /// The file system.

@@ -27,6 +27,7 @@ pub mod nofs;
 pub mod ops;
 pub mod panic;
 pub mod proc;
+pub mod random;
 pub mod rwsem;
 pub mod super_block;
 pub mod super_buffer;

@@ -19,18 +19,22 @@
 //!
 //! journal handle, [`Orphans`]' mutex, then table lock or superblock mutex.
 
+use crate::dir::blocks;
+use crate::format::geometry::BLOCK_BITS;
 use crate::format::inode::set_dtime;
 use crate::format::orphan;
-use crate::format::units::{InodeNumber, PhysicalBlock};
+use crate::format::units::{InodeNumber, LogicalBlock};
 use crate::format::Problem;
-use crate::inode::{self, OrphanState};
-use crate::jbd_glue::Operation;
+use crate::inode::{self, iget, OrphanState, Purpose};
+use crate::iomap::read::blocks_of;
+use crate::jbd_glue::{credits, Operation};
 use crate::kern::buffer::Buffer;
 use crate::kern::inode::Inode;
 use crate::kern::super_block::SuperBlock;
 use crate::store::{MetaBlock, Transaction};
-use crate::{here, superblock, Ext4};
+use crate::{fs_err, fs_info, superblock, truncate, Ext4};
 use kernel::prelude::*;
+use kernel::sync::aref::ARef;
 use kernel::sync::{new_mutex, Mutex};
 
 /// A block of the orphan file, kept in memory.
@@ -228,4 +232,161 @@ fn unlist(
             .update_superblock(operation, |raw| raw.last_orphan.set(gone.next))?,
     }
     link(sb, ino, 0, operation)
+}
+
+/// Brings the orphan file's blocks into memory, where they stay. At mount, after recovery, and
+/// before anything is deleted or truncated.
+///
+/// # Errors
+///
+/// `EFSCORRUPTED` or `EFSBADCRC`, reported; `EIO`, `ENOMEM`.
+pub(crate) fn load(sb: &SuperBlock<Ext4>) -> Result {
+    let info = sb.info();
+    let Some(ino) = info.geometry.orphan_file_inode else {
+        return Ok(());
+    };
+    if info.inodes.orphans.records.lock().file.is_some() {
+        return Ok(());
+    }
+    let inode = iget(sb, ino, Purpose::Internal)?;
+    let count = inode.size() >> BLOCK_BITS;
+    if count > orphan::MAX_BLOCKS.into() || !inode.is_regular() {
+        let problem = Problem::new("bad size of the orphan file", inode.size());
+        return Err(inode::report(&inode, None, problem));
+    }
+    let seed = inode.info().origin().seed;
+    let mut blocks = KVec::new();
+    for at in (0..u32::try_from(count)?).map(LogicalBlock) {
+        let buffer = blocks::read(&inode, at)?;
+        orphan::check_block(&info.geometry, seed, buffer.number(), buffer.bytes())
+            .map_err(|problem| inode::report(&inode, Some(buffer.number()), problem))?;
+        let free = slots(&buffer).saturating_sub(orphan::orphans(buffer.bytes()).count());
+        blocks.push(Block { buffer, free }, GFP_KERNEL)?;
+    }
+    info.inodes.orphans.records.lock().file = Some(File { seed, blocks });
+    Ok(())
+}
+
+/// Ends what a crash interrupted: deletes the orphans without a name, and frees what lies behind
+/// the end of the others. The file system is writable.
+///
+/// # Errors
+///
+/// `EIO`, `ENOMEM`. An orphan that cannot be read, or deleted, is logged and passed over.
+pub(crate) fn clean_up(sb: &SuperBlock<Ext4>) -> Result {
+    let mut done = Done::default();
+    clean_list(sb, &mut done)?;
+    for (slot, ino) in found_in_file(sb)? {
+        match iget(sb, ino, Purpose::Orphan) {
+            Ok(inode) => {
+                inode.info().set_orphan(OrphanState::Slot(slot));
+                process(inode, &mut done);
+            }
+            Err(error) => unreadable(sb, ino, error),
+        }
+    }
+    if done.deleted > 0 {
+        fs_info!(sb, "{} orphan inodes deleted", done.deleted);
+    }
+    if done.truncated > 0 {
+        fs_info!(sb, "{} truncates completed", done.truncated);
+    }
+    Ok(())
+}
+
+#[derive(Default)]
+struct Done {
+    deleted: u32,
+    truncated: u32,
+}
+
+fn unreadable(sb: &SuperBlock<Ext4>, ino: InodeNumber, error: Error) {
+    fs_err!(sb, "orphan inode #{}: cannot be read ({:?})", ino.0, error);
+}
+
+/// The slots in use, and what is in them.
+fn found_in_file(sb: &SuperBlock<Ext4>) -> Result<KVec<(u32, InodeNumber)>> {
+    let mut found = KVec::new();
+    let records = sb.info().inodes.orphans.records.lock();
+    let Some(file) = records.file.as_ref() else {
+        return Ok(found);
+    };
+    let mut first = 0usize;
+    for block in &file.blocks {
+        for (slot, ino) in orphan::orphans(block.buffer.bytes()) {
+            let slot = u32::try_from(first.saturating_add(slot))?;
+            found.push((slot, ino), GFP_KERNEL)?;
+        }
+        first = first.saturating_add(slots(&block.buffer));
+    }
+    Ok(found)
+}
+
+/// Works the list off from its head.
+fn clean_list(sb: &SuperBlock<Ext4>, done: &mut Done) -> Result {
+    let info = sb.info();
+    loop {
+        let head = info.with_superblock(|raw| raw.last_orphan.get())?;
+        if head == 0 {
+            return Ok(());
+        }
+        let ino = InodeNumber(head);
+        let next = inode::table::dtime(sb, ino).unwrap_or(0);
+        let inode = match iget(sb, ino, Purpose::Orphan) {
+            Ok(inode) if next != head => inode,
+            result => {
+                unreadable(sb, ino, result.err().unwrap_or(EFSCORRUPTED));
+                // What follows cannot be found any more; e2fsck will.
+                return forget_list(sb);
+            }
+        };
+        let mut records = info.inodes.orphans.records.lock();
+        records.list.clear();
+        records.list.push(Link { ino, next }, GFP_KERNEL)?;
+        drop(records);
+        inode.info().set_orphan(OrphanState::Listed);
+        process(inode, done);
+        if info.with_superblock(|raw| raw.last_orphan.get())? == head {
+            return forget_list(sb);
+        }
+    }
+}
+
+fn forget_list(sb: &SuperBlock<Ext4>) -> Result {
+    let info = sb.info();
+    info.inodes.orphans.records.lock().list.clear();
+    let mut operation = superblock::start(sb, credits::inode_update())?;
+    info.update_superblock(&mut operation, |raw| raw.last_orphan.set(0))?;
+    operation.stop()
+}
+
+/// Deletes or truncates one orphan.
+fn process(inode: ARef<Inode<Ext4>>, done: &mut Done) {
+    if inode.nlink() == 0 {
+        // By its last reference, which is this one.
+        done.deleted = done.deleted.saturating_add(1);
+        return;
+    }
+    done.truncated = done.truncated.saturating_add(1);
+    let lock = inode.lock();
+    let result = if inode.is_regular() {
+        truncate::remove_from(&inode, blocks_of(0..inode.size()).end)
+    } else {
+        off_the_record(&inode)
+    };
+    drop(lock);
+    if let Err(error) = result {
+        fs_err!(
+            inode.sb(),
+            "orphan inode #{}: cannot be truncated ({:?})",
+            inode.ino().0,
+            error
+        );
+    }
+}
+
+fn off_the_record(inode: &Inode<Ext4>) -> Result {
+    let mut operation = superblock::start(inode.sb(), credits::unlink())?;
+    remove(inode, &mut operation)?;
+    operation.stop()
 }

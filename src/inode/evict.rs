@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The end of an inode in memory, and of one without a name on disk.
+//!
+//! The VFS calls [`evict`] when nobody uses the inode any more; its writeback is over and no new
+//! one begins. What is left is ours alone.
+//!
+//! Deleting may take several transactions. The inode is on record as an orphan since it lost its
+//! name, so whatever a crash interrupts, the next mount completes.
+
+use super::table;
+use crate::extent_status::END_OF_FILE_SPACE;
+use crate::format::inode::{flags, I_BLOCK_SIZE};
+use crate::format::units::{LogicalBlock, PhysicalBlock};
+use crate::format::xattr::BlockHeader;
+use crate::inode::mapping_env::InodeEnv;
+use crate::jbd_glue::{credits, Operation};
+use crate::kern::inode::Inode;
+use crate::kern::jbd2::Credits;
+use crate::kern::super_block::FreezeGuard;
+use crate::kern::time::real_seconds;
+use crate::mapper::{release_delayed, remove_blocks};
+use crate::store::{MetaBlock, Store, Transaction};
+use crate::superblock::{self, orphan};
+use crate::{alloc, fs_err, Ext4};
+use kernel::prelude::*;
+
+/// Blocks of a directory or symlink that are freed at a time: each is revoked in the journal,
+/// which takes a credit of its own.
+const METADATA_STEP: u32 = 16;
+
+/// Super operation `evict_inode`.
+pub(crate) fn evict(inode: &Inode<Ext4>) {
+    inode.truncate_pages_final();
+    inode.info().completions().drain();
+    if inode.nlink() == 0 && !inode.is_bad() && inode.kind().is_some() {
+        let _no_freeze = FreezeGuard::new(inode.sb());
+        if let Err(error) = delete(inode) {
+            if error != EROFS {
+                fs_err!(
+                    inode.sb(),
+                    "inode #{}: cannot be deleted now, stays an orphan ({:?})",
+                    inode.ino().0,
+                    error
+                );
+            }
+        }
+    }
+    check_reservation(inode);
+    inode.clear();
+}
+
+/// At the end nothing may be reserved: all delayed data was written, or dropped with its pages.
+fn check_reservation(inode: &Inode<Ext4>) {
+    if inode.info().with_status(|tree| tree.delayed_blocks()) == 0 {
+        return;
+    }
+    let all = LogicalBlock(0)..END_OF_FILE_SPACE;
+    if let Ok(lost) = release_delayed(&InodeEnv::new(inode), all) {
+        fs_err!(
+            inode.sb(),
+            "inode #{}: {} blocks of data were never written",
+            inode.ino().0,
+            lost
+        );
+    }
+}
+
+fn delete(inode: &Inode<Ext4>) -> Result {
+    let mut operation = superblock::start(inode.sb(), credits::truncate())?;
+    // A no-op for whatever lost its last name; not for one that never got any.
+    orphan::add(inode, &mut operation)?;
+    let has_tree = inode.info().has_flags(flags::EXTENTS);
+    let blocks = metadata_blocks(inode);
+    {
+        let info = inode.info();
+        let mut data = info.data.write();
+        if inode.is_regular() {
+            inode.set_size(0);
+            info.set_disk_size(&mut data, 0);
+        }
+        if !has_tree {
+            data.i_block = [0; I_BLOCK_SIZE];
+        }
+        table::write_inode(inode, &data, &mut operation)?;
+    }
+    if has_tree {
+        let env = InodeEnv::new(inode);
+        let mut end = blocks;
+        while end > 0 {
+            end = end.saturating_sub(METADATA_STEP);
+            let rest = LogicalBlock(end)..END_OF_FILE_SPACE;
+            remove_blocks(&env, rest, &mut operation)?;
+            operation.restart(credits::truncate())?;
+        }
+        remove_blocks(&env, LogicalBlock(0)..END_OF_FILE_SPACE, &mut operation)?;
+    }
+    operation.restart(last_credits())?;
+    if let Some(at) = inode.info().file_acl() {
+        drop_attributes(inode, at, &mut operation)?;
+    }
+    orphan::remove(inode, &mut operation)?;
+    let now = u32::try_from(real_seconds()).unwrap_or(u32::MAX);
+    table::write_deleted(inode, &mut operation, now)?;
+    let groups = inode.sb().info().groups()?;
+    alloc::free_inode(groups, &mut operation, inode.ino(), inode.is_dir())?;
+    operation.stop()
+}
+
+/// How many blocks the inode has that are metadata: all of a directory's or a symlink's.
+fn metadata_blocks(inode: &Inode<Ext4>) -> u32 {
+    if inode.is_regular() {
+        return 0;
+    }
+    let block = crate::format::geometry::BLOCK_SIZE as u64;
+    u32::try_from(inode.size().div_ceil(block)).unwrap_or(u32::MAX)
+}
+
+/// What the last transaction of a deletion dirties: the attribute block or what frees it, the
+/// orphan's record, the inode, what frees that.
+const fn last_credits() -> Credits {
+    Credits {
+        blocks: 1
+            + alloc::BLOCK_CREDITS
+            + credits::ORPHAN
+            + credits::INODE
+            + credits::ALLOCATE_INODE,
+        revokes: 1,
+    }
+}
+
+/// Gives up the inode's share of an attribute block; frees the block with the last share.
+fn drop_attributes(
+    inode: &Inode<Ext4>,
+    at: PhysicalBlock,
+    operation: &mut Operation<'_>,
+) -> Result {
+    let geo = &inode.sb().info().geometry;
+    let block = operation.read(at)?;
+    let lock = inode.sb().info().inodes.table.lock(at)?;
+    let mut header = BlockHeader::parse(geo, at, block.bytes())
+        .map_err(|problem| super::report(inode, Some(at), problem))?;
+    inode.info().set_file_acl(None);
+    inode.sub_bytes(block.bytes().len() as u64);
+    if header.refcount > 1 {
+        header.refcount = header.refcount.saturating_sub(1);
+        operation
+            .update(&block, 0..block.bytes().len(), |bytes| {
+                header.encode(geo, at, bytes)
+            })?
+            .ok_or(EFSCORRUPTED)?;
+        return Ok(());
+    }
+    drop(lock);
+    drop(block);
+    operation.forget(at)?;
+    let groups = inode.sb().info().groups()?;
+    alloc::free_blocks(groups, operation, alloc::Run { start: at, len: 1 })
+}
