@@ -5,7 +5,7 @@
 use super::health::{error, Where};
 use super::info::{CommitLog, Ext4Journal, SuperInfo};
 use super::options::{Options, Request};
-use super::{groups::Groups, ops, write_out};
+use super::{groups::Groups, ops, orphan, write_out};
 use crate::alloc::ZoneBuilder;
 use crate::extents;
 use crate::format::features::{compat, incompat, ro_compat};
@@ -161,8 +161,10 @@ fn finish(sb: &Filling<'_, Ext4>, options: &Options) -> Result {
         return Err(error(sb, here!().inode(ROOT), problem));
     }
     sb.set_root(root)?;
+    orphan::load(sb.get())?;
     if !sb.is_read_only() {
         set_up_writing(sb.get())?;
+        orphan::clean_up(sb.get())?;
     }
     if recovered {
         mark_recovered(sb.get())?;

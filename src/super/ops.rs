@@ -92,8 +92,7 @@ impl Mount for Ext4 {
 
 impl SuperOperations for Ext4 {
     fn evict(inode: &Inode<Self>) {
-        inode.truncate_pages_final();
-        inode.clear();
+        inode::evict::evict(inode);
     }
 
     fn dirtied(inode: &Inode<Self>, only_lazy_time: bool) {

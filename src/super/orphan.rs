@@ -78,6 +78,11 @@ impl Orphans {
         })
     }
 
+    /// Lets go of the orphan file's blocks: at unmount, while the device is there.
+    pub(super) fn release(&self) {
+        self.records.lock().file = None;
+    }
+
     /// Whether the orphan file has nothing in it.
     pub(crate) fn file_is_empty(&self) -> bool {
         let records = self.records.lock();
@@ -274,6 +279,10 @@ pub(crate) fn load(sb: &SuperBlock<Ext4>) -> Result {
 ///
 /// `EIO`, `ENOMEM`. An orphan that cannot be read, or deleted, is logged and passed over.
 pub(crate) fn clean_up(sb: &SuperBlock<Ext4>) -> Result {
+    if sb.info().health.has_errors() {
+        fs_info!(sb, "orphans are left alone, as the file system has errors");
+        return Ok(());
+    }
     let mut done = Done::default();
     clean_list(sb, &mut done)?;
     for (slot, ino) in found_in_file(sb)? {

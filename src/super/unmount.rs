@@ -14,6 +14,8 @@ use kernel::prelude::*;
 pub(super) fn close(mut info: Pin<&mut SuperInfo>, read_only: bool) {
     drop(core::mem::take(info.as_mut().project().proc));
     check_counters(&info);
+    let orphans_left = !info.inodes.orphans.file_is_empty();
+    info.inodes.orphans.release();
     let mut clean = true;
     let aborted = info.journal().is_some_and(|journal| journal.is_aborted());
     if let Some(journal) = info.journal() {
@@ -32,7 +34,6 @@ pub(super) fn close(mut info: Pin<&mut SuperInfo>, read_only: bool) {
         return;
     }
     let state = info.health.state();
-    let orphans_left = !info.inodes.orphans.file_is_empty();
     let written = write_out::commit_with(&info, false, |raw| {
         if clean {
             write_out::set_at_rest(raw, orphans_left);
