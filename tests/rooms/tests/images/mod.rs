@@ -171,6 +171,17 @@ impl Image {
         InodeNumber(number)
     }
 
+    /// Gives a directory blocks at its end, until it has `want`.
+    pub fn grow_file(&self, path: &str, ino: InodeNumber, want: u32) {
+        let have = (self.inode(ino).expect("inode").size / BLOCK_SIZE as u64) as u32;
+        let script: String = (have..want)
+            .map(|_| format!("expand_dir {path}\n"))
+            .collect();
+        self.debugfs(&script);
+        let now = (self.inode(ino).expect("inode").size / BLOCK_SIZE as u64) as u32;
+        assert_eq!(now, want.max(have));
+    }
+
     /// The blocks of a file in their order, by debugfs.
     pub fn blocks_of(&self, ino: InodeNumber) -> Vec<PhysicalBlock> {
         let text = tool(
