@@ -46,8 +46,12 @@ fn convert<E: MapperEnv>(
         let mut data = env.lock_write();
         let result = env.tree_convert(&mut data, handle, range.clone());
         let done = *result.as_ref().unwrap_or(&range.end);
-        // Also after an error: part of it may be done.
-        note_written(env, range.start..done, result.is_ok());
+        let part = range.start..done;
+        // After an error part of it may be done. What the status tree cannot be told it forgets,
+        // which cannot fail: none of these blocks is delayed, so the on-disk tree knows them.
+        if result.is_err() || note_written(env, &part).is_err() {
+            env.with_status(|tree| tree.forget(&part));
+        }
         drop(data);
         let done = result?;
         if done >= range.end {
@@ -59,16 +63,11 @@ fn convert<E: MapperEnv>(
     Ok(())
 }
 
-/// Tells the status tree, with `i_data_sem` held for write. What cannot be told is forgotten,
-/// which cannot fail: none of these blocks is delayed, so the on-disk tree knows them.
-fn note_written<E: MapperEnv>(env: &E, range: Range<LogicalBlock>, all: bool) {
+/// Tells the status tree, with `i_data_sem` held for write.
+fn note_written<E: MapperEnv>(env: &E, range: &Range<LogicalBlock>) -> Result {
     let mut spare = Spare::new();
-    while all {
-        match env.with_status(|tree| tree.convert(&range, &mut spare)) {
-            Ok(()) => return,
-            Err(need) if spare.fill(need).is_ok() => {}
-            Err(_) => break,
-        }
+    while let Err(need) = env.with_status(|tree| tree.convert(range, &mut spare)) {
+        spare.fill(need)?;
     }
-    env.with_status(|tree| tree.forget(&range));
+    Ok(())
 }
