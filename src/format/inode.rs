@@ -61,9 +61,9 @@ pub mod flags {
         | PROJINHERIT
         | CASEFOLD
         | DAX;
-    /// Of [`INHERITED`], what only regular files keep out of directories.
+    /// Of [`INHERITED`], what a regular file does not take over.
     pub const REGULAR_ONLY_NOT: u32 = DIRSYNC | TOPDIR | CASEFOLD | PROJINHERIT;
-    /// Of [`INHERITED`], what neither a regular file nor a directory keeps.
+    /// Of [`INHERITED`], all that a file takes over that is neither regular nor a directory.
     pub const OTHER_KEEPS: u32 = NODUMP | NOATIME;
 }
 

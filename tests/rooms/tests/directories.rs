@@ -324,34 +324,54 @@ fn index_of_two_levels() {
     check(&dir, &format, &model);
 }
 
-/// Names of one hash that fill several leaves: found, and read once each.
+/// Two names of one hash that a split sets apart: both are found, and read once each.
 #[test]
 fn names_of_one_hash() {
     let mut format = format();
     format.hasher.algorithm = Algorithm::Legacy;
-    // The legacy hash of these depends on few bits, so collisions are quickly found.
-    let mut by_hash: BTreeMap<u32, Vec<Vec<u8>>> = BTreeMap::new();
-    let mut best = 0;
-    for i in 0..200_000u32 {
-        let name = format!("{i}").into_bytes();
-        let hash = format.hasher.hash(&name).major;
-        let names = by_hash.entry(hash).or_default();
-        names.push(name);
-        best = best.max(names.len());
-        if best == 20 {
-            break;
+    let name = |i: u32| format!("{i:x>250}").into_bytes();
+    let hash = |name: &[u8]| format.hasher.hash(name).major;
+    let mut by_hash = BTreeMap::new();
+    let mut twins = None;
+    for i in 0..2_000_000 {
+        let name = name(i);
+        let hash = hash(&name);
+        // In the middle, so that there are names below and above.
+        let middle = (0x4000_0000..0xc000_0000).contains(&hash);
+        match by_hash.insert(hash, name.clone()) {
+            Some(other) if middle => {
+                twins = Some((hash, other, name));
+                break;
+            }
+            _ => {}
         }
     }
-    // A fake hasher is not to be had, so use what collides most, with other names around it.
-    let mut names: Vec<_> = by_hash.into_values().collect();
-    names.sort_by_key(|names| std::cmp::Reverse(names.len()));
+    let (twin_hash, one, other) = twins.expect("two names of one hash");
+    // Fifteen names fill a leaf, the split keeps seven: six and the first of the twins.
+    let mut names: Vec<_> = by_hash.range(..twin_hash).take(6).collect();
+    names.extend(by_hash.range(twin_hash + 1..).take(7));
+    let mut names: Vec<_> = names.into_iter().map(|(_, name)| name.clone()).collect();
+    names.extend([one, other]);
+    names.push(
+        by_hash
+            .pop_first()
+            .unwrap()
+            .1
+            .iter()
+            .rev()
+            .copied()
+            .collect(),
+    );
+
     let mut dir = MemDir::made(&format);
     let mut model = BTreeMap::new();
-    for name in names.iter().take(3000).flatten() {
-        add(&mut dir, &format, name, 30).unwrap();
-        model.insert(name.clone(), InodeNumber(30));
+    for name in names {
+        add(&mut dir, &format, &name, 30).unwrap();
+        model.insert(name, InodeNumber(30));
     }
-    assert!(best > 1, "no collisions at all");
+    let root = dir.store.bytes(PhysicalBlock(0));
+    let hash = u32::from_le_bytes(root[40..44].try_into().unwrap());
+    assert_eq!(hash, twin_hash | 1, "the index says that the leaf goes on");
     check(&dir, &format, &model);
     assert_eq!(read_all(&dir, &format, 1).len(), model.len() + 2);
 }
