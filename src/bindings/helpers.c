@@ -197,16 +197,6 @@ void ext4rs_helper_INIT_WORK(struct work_struct *work, work_func_t func)
 	INIT_WORK(work, func);
 }
 
-void ext4rs_helper_sb_start_intwrite(struct super_block *sb)
-{
-	sb_start_intwrite(sb);
-}
-
-void ext4rs_helper_sb_end_intwrite(struct super_block *sb)
-{
-	sb_end_intwrite(sb);
-}
-
 tid_t ext4rs_helper_jbd2_get_latest_transaction(journal_t *journal)
 {
 	return jbd2_get_latest_transaction(journal);

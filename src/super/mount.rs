@@ -166,6 +166,12 @@ fn finish(sb: &Filling<'_, Ext4>, options: &Options) -> Result {
         set_up_writing(sb.get())?;
         orphan::clean_up(sb.get())?;
     }
+    orphan::load(sb.get())?;
+    let listed = info.with_superblock(|raw| raw.last_orphan.get() != 0)?;
+    if listed || !info.inodes.orphans.file_is_empty() {
+        clean_orphans(sb.get());
+        recovered = true;
+    }
     if recovered {
         mark_recovered(sb.get())?;
         fs_info!(sb.get(), "recovery complete");
@@ -379,6 +385,32 @@ fn warn_unchecked(sb: &SuperBlock<Ext4>, raw: &RawSuperblock, now: i64) {
         return;
     };
     fs_warn!(sb, "running e2fsck is recommended: {}", why);
+}
+
+/// Ends what a crash interrupted. Also on a read-only mount, where the device can be written.
+fn clean_orphans(sb: &SuperBlock<Ext4>) {
+    let info = sb.info();
+    if info.device.is_read_only() || info.journal().is_none() || info.health.has_errors() {
+        fs_info!(sb, "orphans are left alone");
+        return;
+    }
+    if info.geometry.features.check_write().is_err() {
+        fs_info!(
+            sb,
+            "orphans are left alone: the file system cannot be written"
+        );
+        return;
+    }
+    let read_only = sb.is_read_only();
+    if read_only {
+        sb.set_read_only(false);
+    }
+    if let Err(error) = orphan::clean_up(sb) {
+        fs_err!(sb, "orphans cannot be cleaned up ({:?})", error);
+    }
+    if read_only {
+        sb.set_read_only(true);
+    }
 }
 
 /// The journal is empty now; on a read-only mount the superblock says so.
