@@ -3,7 +3,7 @@
 //! What each intent does to each state, without anybody interfering.
 
 use super::fs::{Config, File};
-use super::tasks::{finish, map, preallocate, punch, write, writeback};
+use super::tasks::{finish, map, preallocate, punch, truncate, write, writeback};
 use kernel::prelude::*;
 use rooms::extent_status::State;
 use rooms::format::units::{LogicalBlock, PhysicalBlock};
@@ -146,6 +146,24 @@ fn the_last_blocks_can_be_had() {
         assert_eq!(map(file, 3, 4, Intent::AllocateUnwritten), Err(ENOSPC));
         assert_eq!(reserved(file), 3);
         punch(file, 0..4);
+    });
+}
+
+#[test]
+fn freed_blocks_are_had_after_a_commit() {
+    let config = Config {
+        device: 4,
+        ..Config::default()
+    };
+    alone(config, |file| {
+        write(file, 0..4, 1, 4);
+        writeback(file);
+        truncate(file, 1);
+        write(file, 1..4, 2, 3);
+        // Reserved, but every free block waits for a commit.
+        assert_eq!(file.space.lock().unwrap().freed.len(), 3);
+        let mapping = map(file, 1, 4, Intent::Writeback).unwrap();
+        assert_eq!(mapping.extent.len(), 3);
     });
 }
 
