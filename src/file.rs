@@ -18,7 +18,7 @@ use crate::{
         writeback::Ext4Writeback,
     },
     kern::{
-        file::{operations, AllocateMode, File, RegularFile, Transfer, Whence},
+        file::{inode_operations, operations, AllocateMode, File, RegularFile, Transfer, Whence},
         inode::Inode,
         iomap::{seek_data, seek_hole},
         mapping::operations as mapping_operations,
@@ -106,13 +106,14 @@ impl RegularFile for Ext4File {
     }
 }
 
+static INODE: Table<bindings::inode_operations> = inode_operations::<Ext4, Report>();
 static FILE: Table<bindings::file_operations> = operations::<Ext4File>();
 static MAPPING: Table<bindings::address_space_operations> =
     mapping_operations::<Read, Report, Ext4Writeback>();
 
-/// Gives a new inode the operations of a regular file's data.
+/// Gives a new inode the operations of a regular file.
 pub(crate) fn attach(inode: &Inode<Ext4>) {
-    inode.set_file_operations(&FILE);
+    inode.set_operations(&INODE, Some(&FILE));
     inode.set_mapping(&MAPPING);
 }
 

@@ -507,12 +507,3 @@ pub(crate) const fn operations<T: RegularFile>() -> Table<bindings::file_operati
         ..zeroed()
     })
 }
-
-impl<F: FileSystem> Inode<F> {
-    /// Gives a new inode the operations of its open files.
-    pub(crate) fn set_file_operations(&self, table: &'static Table<bindings::file_operations>) {
-        // SAFETY: The C inode is initialised, and nobody else looks at it yet. The table lives
-        // for ever.
-        unsafe { (*self.as_ptr()).__bindgen_anon_3.i_fop = table.as_ptr() };
-    }
-}
