@@ -39,3 +39,33 @@ pub const MODULE_DIR: &str = "/modules";
 
 /// File names of the modules that are loaded at boot, one a line.
 pub const MODULE_LIST: &str = "/modules/list";
+
+/// An image to mount, made by damaging a good one.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Case {
+    pub number: usize,
+    /// What was damaged, and how.
+    pub name: String,
+    /// Index of the undamaged image.
+    pub base: usize,
+    /// Bytes to put at offsets.
+    pub patches: Vec<(u64, Vec<u8>)>,
+    /// Cut the image to this length.
+    pub length: Option<u64>,
+    /// The `errors=` option to mount with.
+    pub answer: String,
+    /// The damage must be noticed: the mount is refused, or a call fails, or
+    /// the kernel log complains.
+    pub must_notice: bool,
+}
+
+/// What became of a [`Case`], as names of error numbers.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Why it was not mounted.
+    pub mount: Option<String>,
+    /// All errors that calls returned while it was.
+    pub errors: Vec<String>,
+    /// Why it could not be unmounted.
+    pub unmount: Option<String>,
+}

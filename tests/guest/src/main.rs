@@ -6,6 +6,7 @@
 mod agent;
 mod crash;
 mod fill;
+mod hostile;
 mod ops;
 mod tree;
 
@@ -31,6 +32,13 @@ enum Command {
     },
     /// Check what a cut left in DIR; the list of what is owed is the input.
     CrashVerify { dir: PathBuf },
+    /// Mount damaged images one by one, walk them, write to them.
+    Hostile {
+        fs: String,
+        cases: PathBuf,
+        from: usize,
+        bases: Vec<PathBuf>,
+    },
     /// Fill the file system at DIR, verify, empty it, three times.
     Fill { dir: PathBuf },
     /// Print all that must survive a remount, for every file below DIR.
@@ -52,6 +60,12 @@ fn main() -> Result<()> {
         Command::Ops { dir, only } => ops::run(&dir, &only),
         Command::CrashWrite { dir, seed, seconds } => crash::write(&dir, seed, seconds),
         Command::CrashVerify { dir } => crash::verify(&dir),
+        Command::Hostile {
+            fs,
+            cases,
+            from,
+            bases,
+        } => hostile::run(&fs, &cases, from, &bases),
         Command::Fill { dir } => fill::run(&dir),
         Command::Snapshot { dir } => tree::snapshot(&dir),
         Command::Compare { dir, list, without } => tree::compare(&dir, &list, &without),

@@ -148,13 +148,20 @@ impl Clock {
     }
 
     pub fn done(self) {
+        self.done_with("");
+    }
+
+    /// As [`Self::done`], with a note on the line.
+    pub fn done_with(self, note: &str) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        eprintln!(
-            "{}: done in {:.1} s",
-            self.title,
-            self.start.elapsed().as_secs_f64()
-        );
+        let seconds = self.start.elapsed().as_secs_f64();
+        let note = if note.is_empty() {
+            String::new()
+        } else {
+            format!(" ({note})")
+        };
+        eprintln!("{}: done in {seconds:.1} s{note}", self.title);
     }
 }

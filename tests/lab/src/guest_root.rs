@@ -50,15 +50,25 @@ const PROGRAMS: &[&str] = &[
     "setfacl",
 ];
 
-/// Modules that every guest loads, before those they need are added.
-const MODULES: &[&str] = &["virtio_blk", "ext4", "jbd2", "loop", "crc32c"];
+/// Modules that every guest loads when it boots.
+const MODULES: &[&str] = &["virtio_blk"];
 
-/// Modules that are there to be loaded by hand (`insmod /modules/...`).
-const MODULES_AT_HAND: &[&str] = &["brd", "xfs", "dm-flakey", "dm-log-writes", "null_blk"];
+/// Modules that are loaded when they are needed (`modprobe NAME`, or a mount).
+const MODULES_AT_HAND: &[&str] = &["ext4", "jbd2", "loop", "brd", "dm-flakey", "dm-log-writes"];
+
+/// The guest's modprobe. The kernel calls it as well, such as for `fs-ext4`.
+const MODPROBE: &[u8] = b"#!/bin/sh
+for name; do :; done
+list=/modules/${name#fs-}.list
+[ -e $list ] || exit 1
+while read module; do
+    [ -e /sys/module/${module%.ko} ] || insmod /modules/$module || exit 1
+done < $list
+";
 
 pub fn prepare(cache: &Cache, kernel: &Kernel) -> Result<()> {
     let inputs = format!(
-        "{} {PROGRAMS:?} {MODULES:?} {MODULES_AT_HAND:?} 2",
+        "{} {PROGRAMS:?} {MODULES:?} {MODULES_AT_HAND:?} 3",
         kernel.release
     );
     cache.step(
@@ -143,34 +153,50 @@ fn base(cache: &Cache, kernel: &Kernel) -> Result<()> {
 }
 
 fn modules(out: &mut Out, kernel: &Kernel) -> Result<()> {
-    let at_boot = module_closure(kernel, MODULES)?;
-    let at_hand = module_closure(kernel, MODULES_AT_HAND)?;
-    let mut list = String::new();
-    for path in &at_boot {
-        list.push_str(&add_module(out, path)?);
-        list.push('\n');
+    for path in module_closure(kernel, &[MODULES, MODULES_AT_HAND].concat())? {
+        add_module(out, &path)?;
     }
-    for path in at_hand.iter().filter(|p| !at_boot.contains(p)) {
-        add_module(out, path)?;
+    out.data(
+        MODULE_LIST.trim_start_matches('/'),
+        0o644,
+        list_of(kernel, MODULES)?.as_bytes(),
+    )?;
+    for name in MODULES_AT_HAND {
+        out.data(
+            &format!("modules/{name}.list"),
+            0o644,
+            list_of(kernel, &[name])?.as_bytes(),
+        )?;
     }
-    out.data(MODULE_LIST.trim_start_matches('/'), 0o644, list.as_bytes())
+    out.data("usr/bin/modprobe", 0o755, MODPROBE)
 }
 
-/// Adds an `.xz`-compressed module, uncompressed; returns its file name.
-fn add_module(out: &mut Out, path: &Path) -> Result<String> {
+/// The file names of modules and of those that they need, one a line.
+pub fn list_of(kernel: &Kernel, names: &[&str]) -> Result<String> {
+    let mut list = String::new();
+    for path in module_closure(kernel, names)? {
+        let name = path.file_stem().context("a module without a name")?;
+        list.push_str(&name.to_string_lossy().replace('-', "_"));
+        list.push('\n');
+    }
+    Ok(list)
+}
+
+/// Adds an `.xz`-compressed module, uncompressed, under the name that it has
+/// in the kernel.
+fn add_module(out: &mut Out, path: &Path) -> Result<()> {
     let name = path
         .file_stem()
         .context("a module without a name")?
         .to_string_lossy()
-        .into_owned();
+        .replace('-', "_");
     let data = Command::new("xz").arg("-dc").arg(path).output()?;
     anyhow::ensure!(data.status.success(), "xz cannot read {}", path.display());
     out.data(
         &format!("{}/{name}", MODULE_DIR.trim_start_matches('/')),
         0o644,
         &data.stdout,
-    )?;
-    Ok(name)
+    )
 }
 
 fn fio(cache: &Cache) -> Result<()> {

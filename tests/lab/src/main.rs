@@ -6,11 +6,13 @@
 mod cache;
 mod check;
 mod cpio;
+mod damage;
 mod guest_root;
 mod kernel;
 mod klog;
 mod module;
 mod qemu;
+mod run;
 mod setup;
 mod shell;
 
@@ -31,6 +33,8 @@ enum Cli {
     Module,
     /// Run one shell command in a fresh guest.
     Guest(shell::GuestArgs),
+    /// The whole way once: real files, then every judge.
+    Run(run::RunArgs),
     /// Every check there is.
     Check(check::CheckArgs),
     /// An interactive shell in a guest with the file system at /mnt.
@@ -54,6 +58,7 @@ fn run() -> Result<ExitCode> {
     match cli {
         Cli::Setup => Ok(ExitCode::SUCCESS),
         Cli::Module => module::build(&cache).map(|_| ExitCode::SUCCESS),
+        Cli::Run(args) => run::run(&cache, &args),
         Cli::Check(args) => check::run(&cache, &args),
         Cli::Guest(args) => shell::guest(&cache, &args),
         Cli::Shell(args) => shell::interactive(&cache, &args),

@@ -8,8 +8,9 @@
 //! wrote, and a killed guest is a power cut that loses what the guest still
 //! had in memory.
 
-use crate::cache::Cache;
+use crate::cache::{output_of, Cache};
 use crate::cpio::Archive;
+use crate::guest_root::list_of;
 use crate::kernel::Kernel;
 use anyhow::{bail, Context, Result};
 use guest::{Event, Request};
@@ -116,6 +117,10 @@ fn initrd(machine: &Machine<'_>, to: &Path) -> Result<()> {
     archive.file("usr/bin/guest", machine.program)?;
     if let Some(module) = machine.module {
         archive.file("modules/ext4rs.ko", module)?;
+        let needs = output_of(Command::new("modinfo").args(["-F", "depends"]).arg(module))?;
+        let needs: Vec<&str> = needs.trim().split(',').filter(|n| !n.is_empty()).collect();
+        let list = list_of(machine.kernel, &needs)? + "ext4rs.ko\n";
+        archive.data("modules/ext4rs.list", 0o644, list.as_bytes())?;
     }
     for tool in ["fsx", "pjdfstest"] {
         let path = machine.cache.path("tools/bin").join(tool);

@@ -76,7 +76,7 @@ fn image(cache: &Cache, common: &Common) -> Result<PathBuf> {
 /// Loads ext4rs when it is to be used.
 fn load(fs: &str) -> &'static str {
     if fs == "ext4rs" {
-        "insmod /modules/ext4rs.ko || exit 1\n"
+        "modprobe ext4rs || exit 1\n"
     } else {
         ""
     }

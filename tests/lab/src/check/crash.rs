@@ -7,7 +7,7 @@
 use super::session::{boot, e2fsck, with_names, Session, LIMIT};
 use super::Lab;
 use crate::klog;
-use crate::qemu::Guest;
+use crate::qemu::{Disk, Guest};
 use crate::shell::fresh_image;
 use anyhow::{bail, ensure, Context, Result};
 use guest::Event;
@@ -35,11 +35,10 @@ pub fn power_cuts(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
 }
 
 fn all_cuts(lab: &Lab<'_>, image: &Path) -> Result<String> {
-    let tree = lab.cache.path("source.tar");
     let mut owed = Owed::new();
     let mut synced = 0;
     for cut in 0..=CUTS {
-        let mut guest = boot(lab, image, &tree)?;
+        let mut guest = boot(lab, vec![Disk::new(image)], false)?;
         let mark = guest.log_len();
         if cut > 0 {
             recover(lab, &mut guest, image, &owed).with_context(|| format!("after cut {cut}"))?;

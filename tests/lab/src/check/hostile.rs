@@ -1,4 +1,250 @@
-use super::{session::Session, Lab};
-pub fn images(_: &Lab<'_>, _: &mut Session) -> anyhow::Result<String> {
-    anyhow::bail!("not yet")
+// SPDX-License-Identifier: GPL-2.0
+
+//! Damaged images: each is refused or survived, and what must be noticed is.
+
+use super::session::{boot, Session, LIMIT};
+use super::Lab;
+use crate::damage;
+use crate::klog;
+use crate::qemu::{Disk, Guest};
+use anyhow::{bail, Context, Result};
+use guest::{Case, Event, Outcome};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// The longest that one image may take.
+const CASE_LIMIT: Duration = Duration::from_secs(60);
+
+/// What a mount may be refused with.
+const REFUSALS: &[&str] = &[
+    "INVAL",
+    "UCLEAN",
+    "BADMSG",
+    "IO",
+    "ROFS",
+    "FBIG",
+    "OPNOTSUPP",
+];
+
+/// What a call may fail with on a damaged file system. Anything else, such as
+/// EFAULT, ENOMEM or EBUSY, is a defect.
+const FAILURES: &[&str] = &[
+    "UCLEAN",
+    "BADMSG",
+    "IO",
+    "INVAL",
+    "ROFS",
+    "NOSPC",
+    "NOENT",
+    "EXIST",
+    "NOTDIR",
+    "ISDIR",
+    "NOTEMPTY",
+    "LOOP",
+    "NAMETOOLONG",
+    "MLINK",
+    "PERM",
+    "ACCESS",
+    "FBIG",
+    "NXIO",
+    "OVERFLOW",
+    "STALE",
+    "OPNOTSUPP",
+    "SHUTDOWN",
+    "NODEV",
+    "TXTBSY",
+];
+
+pub fn images(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    s.discard();
+    let dir = lab
+        .cache
+        .path("run")
+        .join(format!("hostile-{}", std::process::id()));
+    fs::create_dir_all(&dir)?;
+    let bases = damage::make_bases(&dir)?;
+    let mut cases = damage::cases(&bases)?;
+    if let Ok(only) = std::env::var("CASE") {
+        cases.retain(|c| c.name.contains(&only) || c.number.to_string() == only);
+    }
+    let list = dir.join("cases");
+    write_list(&list, &cases)?;
+
+    let mut run = Run::default();
+    let mut next = 0;
+    while next < cases.len() {
+        let mut guest = start(lab, &list, &bases)?;
+        next = run.some(lab, &mut guest, &cases, next)?;
+    }
+    let report = lab.cache.path("log").join("hostile.log");
+    fs::write(&report, run.lines.join("\n"))?;
+    if !run.bad.is_empty() {
+        let shown: Vec<&str> = run.bad.iter().take(6).map(String::as_str).collect();
+        bail!(
+            "{} of {} images: {} (all: {})",
+            run.bad.len(),
+            cases.len(),
+            shown.join("; "),
+            report.display()
+        );
+    }
+    let _ = fs::remove_dir_all(&dir);
+    Ok(format!(
+        "{} images, {} refused, {} noticed while mounted, {} harmless",
+        cases.len(),
+        run.refused,
+        run.noticed,
+        run.harmless
+    ))
+}
+
+fn write_list(path: &Path, cases: &[Case]) -> Result<()> {
+    let mut out = fs::File::create(path)?;
+    for case in cases {
+        writeln!(out, "{}", serde_json::to_string(case)?)?;
+    }
+    let len = out.metadata()?.len();
+    Ok(out.set_len(len.next_multiple_of(4096))?)
+}
+
+fn start(lab: &Lab<'_>, list: &Path, bases: &[PathBuf]) -> Result<Guest> {
+    let mut disks = vec![Disk::read_only(list)];
+    disks.extend(bases.iter().map(Disk::read_only));
+    let mut guest = boot(lab, disks, false)?;
+    guest.sh("modprobe loop", LIMIT)?;
+    Ok(guest)
+}
+
+#[derive(Default)]
+struct Run {
+    refused: usize,
+    noticed: usize,
+    harmless: usize,
+    bad: Vec<String>,
+    /// A line for each image.
+    lines: Vec<String>,
+}
+
+impl Run {
+    /// Runs cases from index `from` on until all are done or the guest is
+    /// lost; returns the index to go on with.
+    fn some(
+        &mut self,
+        lab: &Lab<'_>,
+        guest: &mut Guest,
+        cases: &[Case],
+        from: usize,
+    ) -> Result<usize> {
+        guest.start(
+            &format!("guest hostile {} /dev/vda {from} /dev/vdb /dev/vdc", lab.fs),
+            Duration::from_secs(3600),
+        )?;
+        let mut index = from;
+        let mut mark = guest.log_len();
+        let mut text = String::new();
+        let mut deadline = Instant::now() + CASE_LIMIT;
+        loop {
+            let lost = match guest.try_event(deadline) {
+                Ok(Some(Event::Output(piece))) => {
+                    text.push_str(&piece);
+                    None
+                }
+                Ok(Some(Event::Exit(0))) => return Ok(cases.len()),
+                Ok(Some(other)) => Some(format!("the program stopped: {other:?} {}", text.trim())),
+                Ok(None) => Some("hung".to_owned()),
+                Err(_) => Some("the kernel died".to_owned()),
+            };
+            if let Some(why) = lost {
+                let case = cases
+                    .get(index)
+                    .context("the guest was lost between cases")?;
+                guest.kill();
+                let log = self.keep(lab, guest, mark, case)?;
+                self.fail(case, &format!("{why} ({log})"));
+                return Ok(index + 1);
+            }
+            while let Some((line, rest)) = text.split_once('\n') {
+                if let Some(outcome) = line.strip_prefix("end ") {
+                    let case = cases.get(index).context("more outcomes than cases")?;
+                    let log = guest.log_from(mark)?;
+                    mark = guest.log_len();
+                    let clean = self.judge(case, &serde_json::from_str(outcome)?, &log);
+                    if !clean {
+                        // a kernel that has tripped once is no witness
+                        let log =
+                            self.keep(lab, guest, mark.saturating_sub(log.len() as u64), case)?;
+                        self.lines.push(log);
+                        return Ok(index + 1);
+                    }
+                    index += 1;
+                    deadline = Instant::now() + CASE_LIMIT;
+                }
+                text = rest.to_owned();
+            }
+        }
+    }
+
+    fn fail(&mut self, case: &Case, why: &str) {
+        self.bad
+            .push(format!("#{} {}: {why}", case.number, case.name));
+        self.lines
+            .push(format!("#{} {}: BAD: {why}", case.number, case.name));
+    }
+
+    fn keep(&self, lab: &Lab<'_>, guest: &Guest, mark: u64, case: &Case) -> Result<String> {
+        let path = lab
+            .cache
+            .path("log")
+            .join(format!("hostile-{}.kernel.log", case.number));
+        fs::write(&path, guest.log_from(mark)?)?;
+        Ok(path.display().to_string())
+    }
+
+    /// Counts the outcome; false when the kernel log shows a defect.
+    fn judge(&mut self, case: &Case, outcome: &Outcome, log: &str) -> bool {
+        let defect = log.lines().find(|l| klog::is_trouble(l));
+        let complaint = log.lines().find(|l| klog::is_complaint(l));
+        let odd = outcome
+            .errors
+            .iter()
+            .find(|e| !FAILURES.contains(&e.as_str()));
+        let noticed = complaint.is_some()
+            || outcome
+                .errors
+                .iter()
+                .any(|e| e == "UCLEAN" || e == "BADMSG");
+        match (&outcome.mount, &outcome.unmount, odd) {
+            _ if defect.is_some() => self.fail(case, defect.unwrap_or_default()),
+            (Some(e), ..) if !REFUSALS.contains(&e.as_str()) => {
+                self.fail(case, &format!("refused with {e}"))
+            }
+            (_, Some(e), _) => self.fail(case, &format!("cannot be unmounted: {e}")),
+            (_, _, Some(e)) => self.fail(case, &format!("a call failed with {e}")),
+            (None, None, None) if case.must_notice && !noticed => self.fail(case, "not noticed"),
+            (Some(e), ..) => {
+                self.refused += 1;
+                self.lines
+                    .push(format!("#{} {}: refused, {e}", case.number, case.name));
+            }
+            _ if noticed => {
+                self.noticed += 1;
+                self.lines.push(format!(
+                    "#{} {}: {}",
+                    case.number,
+                    case.name,
+                    complaint.unwrap_or("noticed")
+                ));
+            }
+            _ => {
+                self.harmless += 1;
+                self.lines.push(format!(
+                    "#{} {}: harmless {:?}",
+                    case.number, case.name, outcome.errors
+                ));
+            }
+        }
+        defect.is_none()
+    }
 }

@@ -54,7 +54,11 @@ impl Session {
     pub fn guest(&mut self, lab: &Lab<'_>) -> Result<&mut Guest> {
         if self.guest.is_none() {
             File::create(&self.image)?.set_len(2 << 30)?;
-            let guest = boot(lab, &self.image, &self.tree)?;
+            let guest = boot(
+                lab,
+                vec![Disk::new(&self.image), Disk::read_only(&self.tree)],
+                true,
+            )?;
             self.mark = guest.log_len();
             self.guest = Some(guest);
         }
@@ -117,20 +121,20 @@ pub fn with_names(lab: &Lab<'_>, script: &str) -> String {
     format!("export DEV=/dev/vda FS={}\n{script}", lab.fs)
 }
 
-/// A guest with the module loaded, the scratch disk and the source tarball.
-pub fn boot(lab: &Lab<'_>, image: &Path, tree: &Path) -> Result<Guest> {
+/// A guest with these disks and, when it is to be checked, ext4rs loaded.
+pub fn boot(lab: &Lab<'_>, disks: Vec<Disk>, fio: bool) -> Result<Guest> {
     let machine = Machine {
         cache: lab.cache,
         kernel: &lab.kernel,
         program: &lab.program,
         module: lab.module.as_deref(),
-        disks: vec![Disk::new(image), Disk::read_only(tree)],
-        fio: true,
+        disks,
+        fio,
         console: false,
     };
     let mut guest = machine.boot()?;
     if lab.module.is_some() {
-        guest.sh("insmod /modules/ext4rs.ko", LIMIT)?;
+        guest.sh("modprobe ext4rs", LIMIT)?;
     }
     Ok(guest)
 }
