@@ -202,6 +202,16 @@ tid_t ext4rs_helper_jbd2_get_latest_transaction(journal_t *journal)
 	return jbd2_get_latest_transaction(journal);
 }
 
+void ext4rs_helper_sb_start_intwrite(struct super_block *sb)
+{
+	sb_start_intwrite(sb);
+}
+
+void ext4rs_helper_sb_end_intwrite(struct super_block *sb)
+{
+	sb_end_intwrite(sb);
+}
+
 u64 ext4rs_helper_bdev_sectors_written(struct block_device *bdev)
 {
 	return part_stat_read(bdev, sectors[STAT_WRITE]);

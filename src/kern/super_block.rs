@@ -371,6 +371,26 @@ impl<F: FileSystem> DeferredWork<F> {
     }
 }
 
+/// Keeps the file system from being frozen, for changes that the file system makes of its own
+/// accord and the VFS does not know of.
+pub struct FreezeGuard<'a, F: FileSystem>(&'a SuperBlock<F>);
+
+impl<'a, F: FileSystem> FreezeGuard<'a, F> {
+    /// Waits until `sb` is not frozen. Before any handle is started.
+    pub fn new(sb: &'a SuperBlock<F>) -> Self {
+        // SAFETY: The super block lives.
+        unsafe { bindings::sb_start_intwrite(sb.as_ptr()) };
+        Self(sb)
+    }
+}
+
+impl<F: FileSystem> Drop for FreezeGuard<'_, F> {
+    fn drop(&mut self) {
+        // SAFETY: Started in `new`.
+        unsafe { bindings::sb_end_intwrite(self.0.as_ptr()) }
+    }
+}
+
 /// The end of a super block's life.
 pub trait Close: FileSystem {
     /// The deferred work that the info owns.
