@@ -161,10 +161,8 @@ fn finish(sb: &Filling<'_, Ext4>, options: &Options) -> Result {
         return Err(error(sb, here!().inode(ROOT), problem));
     }
     sb.set_root(root)?;
-    orphan::load(sb.get())?;
     if !sb.is_read_only() {
         set_up_writing(sb.get())?;
-        orphan::clean_up(sb.get())?;
     }
     orphan::load(sb.get())?;
     let listed = info.with_superblock(|raw| raw.last_orphan.get() != 0)?;
