@@ -90,16 +90,6 @@ int ext4rs_helper_finish_open_simple(struct file *file, int error)
 	return finish_open_simple(file, error);
 }
 
-void ext4rs_helper_sb_start_intwrite(struct super_block *sb)
-{
-	sb_start_intwrite(sb);
-}
-
-void ext4rs_helper_sb_end_intwrite(struct super_block *sb)
-{
-	sb_end_intwrite(sb);
-}
-
 void ext4rs_helper_inode_lock(struct inode *inode)
 {
 	inode_lock(inode);

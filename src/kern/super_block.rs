@@ -460,23 +460,3 @@ pub mod flags {
     /// Files carry change counters.
     pub const I_VERSION: usize = bindings::SB_I_VERSION;
 }
-
-/// While it lives, the file system is not frozen from within. Waits for a thaw; taken with no
-/// handle open, for changes that no system call asked for.
-pub struct FreezeGuard<'a, F: FileSystem>(&'a SuperBlock<F>);
-
-impl<'a, F: FileSystem> FreezeGuard<'a, F> {
-    /// Takes it.
-    pub fn new(sb: &'a SuperBlock<F>) -> Self {
-        // SAFETY: The super block is live.
-        unsafe { bindings::sb_start_intwrite(sb.as_ptr()) };
-        Self(sb)
-    }
-}
-
-impl<F: FileSystem> Drop for FreezeGuard<'_, F> {
-    fn drop(&mut self) {
-        // SAFETY: Taken by `new`.
-        unsafe { bindings::sb_end_intwrite(self.0.as_ptr()) }
-    }
-}
