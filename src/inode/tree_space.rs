@@ -169,6 +169,13 @@ impl TreeSpace for TreeWriter<'_, '_> {
     }
 
     fn free_data(&mut self, start: PhysicalBlock, blocks: u32) -> Result {
+        if !self.inode.is_regular() {
+            // Blocks of directories and symlinks are metadata: no old copy of theirs in the
+            // journal may come back over what the block holds next.
+            for at in (0..u64::from(blocks)).map_while(|i| start.checked_add(i)) {
+                self.operation.forget(at)?;
+            }
+        }
         self.free(Run { start, len: blocks })
     }
 
