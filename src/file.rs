@@ -117,6 +117,15 @@ pub(crate) fn attach(inode: &Inode<Ext4>) {
     inode.set_mapping(&MAPPING);
 }
 
+/// A file is about to replace another one under its name. A program that writes a new version
+/// beside the old one and renames it, without fsync, should not find an empty file after a crash:
+/// the data goes first.
+pub(crate) fn before_replacing(inode: &Inode<Ext4>) {
+    if inode.is_regular() && inode.sb().info().options().auto_da_alloc {
+        inode.write_all_quietly();
+    }
+}
+
 fn buffered_write(write: &mut Transfer<'_, Ext4>) -> Result<usize> {
     if write.nowait() {
         return Err(EAGAIN);

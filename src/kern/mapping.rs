@@ -139,6 +139,17 @@ impl<F: FileSystem> Inode<F> {
         to_result(unsafe { bindings::filemap_flush_range(self.mapping(), first, last) })
     }
 
+    /// Starts and awaits writeback of the whole file, and leaves errors for the next `fsync()`. Not
+    /// with a handle or a folio lock held.
+    pub(crate) fn write_all_quietly(&self) {
+        // SAFETY: The mapping is alive while the inode is.
+        unsafe {
+            // An error is kept in the mapping.
+            let _ = bindings::filemap_fdatawrite(self.mapping());
+            bindings::filemap_fdatawait_keep_errors(self.mapping());
+        }
+    }
+
     /// Whether a folio in `range` is dirty or under writeback. Any context that may take RCU.
     pub(crate) fn needs_writeback(&self, range: Range<u64>) -> bool {
         let Some((first, last)) = span(&range) else {

@@ -8,7 +8,7 @@ use crate::format::Problem;
 use crate::jbd_glue::{credits, Operation};
 use crate::kern::dentry::Dentry;
 use crate::kern::inode::Inode;
-use crate::{dir, inode, Ext4};
+use crate::{dir, file, inode, Ext4};
 use kernel::prelude::*;
 
 /// Whether `a` and `b` are one inode.
@@ -45,6 +45,7 @@ pub(super) fn rename(
         if is_dir && !dir::is_empty(victim)? {
             return Err(ENOTEMPTY);
         }
+        file::before_replacing(inode);
     } else if is_dir && moves && !has_room_for_child(new_dir) {
         return Err(EMLINK);
     }
