@@ -138,6 +138,11 @@ impl<F: Mount> Operations<F> {
         &Table::new(Registration::<F>::OPERATIONS);
 }
 
+/// Makes the options of a mount or remount.
+///
+/// # Safety
+///
+/// Only the VFS calls it, as it does this operation.
 unsafe extern "C" fn init_fs_context<F: Mount>(fc: *mut bindings::fs_context) -> c_int {
     // SAFETY: The VFS passes a valid context; for a remount it has the root of a mounted super
     // block of ours.
@@ -160,6 +165,11 @@ unsafe extern "C" fn init_fs_context<F: Mount>(fc: *mut bindings::fs_context) ->
     0
 }
 
+/// Frees what [`init_fs_context`] made.
+///
+/// # Safety
+///
+/// Only the VFS calls it, as it does this operation.
 unsafe extern "C" fn free<F: Mount>(fc: *mut bindings::fs_context) {
     // SAFETY: Called once for a context, of which `init_fs_context` may have made ours.
     unsafe {
@@ -170,6 +180,11 @@ unsafe extern "C" fn free<F: Mount>(fc: *mut bindings::fs_context) {
     }
 }
 
+/// Takes one option.
+///
+/// # Safety
+///
+/// Only the VFS calls it, as it does this operation.
 unsafe extern "C" fn parse_param<F: Mount>(
     fc: *mut bindings::fs_context,
     param: *mut bindings::fs_parameter,
@@ -208,11 +223,21 @@ unsafe extern "C" fn parse_param<F: Mount>(
     }
 }
 
+/// Mounts, or finds the mounted one.
+///
+/// # Safety
+///
+/// Only the VFS calls it, as it does this operation.
 unsafe extern "C" fn get_tree<F: Mount>(fc: *mut bindings::fs_context) -> c_int {
     // SAFETY: The context is valid.
     unsafe { bindings::get_tree_bdev(fc, Some(fill_super::<F>)) }
 }
 
+/// Mounts what is not mounted.
+///
+/// # Safety
+///
+/// Only the VFS calls it, as it does this operation.
 unsafe extern "C" fn fill_super<F: Mount>(
     sb: *mut bindings::super_block,
     fc: *mut bindings::fs_context,
@@ -244,6 +269,11 @@ unsafe extern "C" fn fill_super<F: Mount>(
     error.to_errno()
 }
 
+/// Remounts.
+///
+/// # Safety
+///
+/// Only the VFS calls it, as it does this operation.
 unsafe extern "C" fn reconfigure<F: Mount>(fc: *mut bindings::fs_context) -> c_int {
     // SAFETY: The context is valid, of ours, and has the root of a mounted super block of ours.
     let (sb, params, read_only) = unsafe {
@@ -259,6 +289,11 @@ unsafe extern "C" fn reconfigure<F: Mount>(fc: *mut bindings::fs_context) -> c_i
     }
 }
 
+/// Ends a super block.
+///
+/// # Safety
+///
+/// Only the VFS calls it, as it does this operation.
 unsafe extern "C" fn kill_sb<F: Mount>(sb: *mut bindings::super_block) {
     // SAFETY: The VFS calls this once for each super block that it made for us. After
     // `kill_block_super` nobody uses it.

@@ -59,7 +59,7 @@ pub trait SuperOperations: Close + InodeMaker {
 /// The figures of statfs(2), in file-system blocks.
 pub struct Figures {
     /// `f_bsize`, bytes.
-    pub block_size: i64,
+    pub block_size: isize,
     /// `f_blocks`.
     pub blocks: u64,
     /// `f_bfree`.
@@ -71,9 +71,9 @@ pub struct Figures {
     /// `f_ffree`.
     pub free_inodes: u64,
     /// `f_type`.
-    pub magic: i64,
+    pub magic: isize,
     /// `f_namelen`.
-    pub name_len: i64,
+    pub name_len: isize,
     /// The UUID, for `f_fsid`.
     pub uuid: [u8; 16],
 }
@@ -101,14 +101,14 @@ impl StatBuffer {
         // SAFETY: The VFS passes a buffer that is ours during the call.
         unsafe {
             let stat = self.0.get();
-            (*stat).f_type = figures.magic as _;
-            (*stat).f_bsize = figures.block_size as _;
+            (*stat).f_type = figures.magic;
+            (*stat).f_bsize = figures.block_size;
             (*stat).f_blocks = figures.blocks;
             (*stat).f_bfree = figures.free;
             (*stat).f_bavail = figures.available;
             (*stat).f_files = figures.inodes;
             (*stat).f_ffree = figures.free_inodes;
-            (*stat).f_namelen = figures.name_len as _;
+            (*stat).f_namelen = figures.name_len;
             (*stat).f_fsid.val = [id as i32, (id >> 32) as i32];
         }
     }

@@ -167,8 +167,7 @@ fn finish(sb: &Filling<'_, Ext4>, options: &Options) -> Result {
     orphan::load(sb.get())?;
     let listed = info.with_superblock(|raw| raw.last_orphan.get() != 0)?;
     if listed || !info.inodes.orphans.file_is_empty() {
-        clean_orphans(sb.get());
-        recovered = true;
+        recovered |= clean_orphans(sb.get());
     }
     if recovered {
         mark_recovered(sb.get())?;
@@ -385,19 +384,20 @@ fn warn_unchecked(sb: &SuperBlock<Ext4>, raw: &RawSuperblock, now: i64) {
     fs_warn!(sb, "running e2fsck is recommended: {}", why);
 }
 
-/// Ends what a crash interrupted. Also on a read-only mount, where the device can be written.
-fn clean_orphans(sb: &SuperBlock<Ext4>) {
+/// Ends what a crash interrupted. Also on a read-only mount, where the device can be written. Says
+/// whether it was tried.
+fn clean_orphans(sb: &SuperBlock<Ext4>) -> bool {
     let info = sb.info();
     if info.device.is_read_only() || info.journal().is_none() || info.health.has_errors() {
         fs_info!(sb, "orphans are left alone");
-        return;
+        return false;
     }
     if info.geometry.features.check_write().is_err() {
         fs_info!(
             sb,
             "orphans are left alone: the file system cannot be written"
         );
-        return;
+        return false;
     }
     let read_only = sb.is_read_only();
     if read_only {
@@ -409,6 +409,7 @@ fn clean_orphans(sb: &SuperBlock<Ext4>) {
     if read_only {
         sb.set_read_only(true);
     }
+    true
 }
 
 /// The journal is empty now; on a read-only mount the superblock says so.

@@ -186,7 +186,8 @@ impl SuperOperations for Ext4 {
             available: report.map_or(0, |r| r.available_blocks),
             inodes: geo.inodes.into(),
             free_inodes: report.map_or(0, |r| r.free_inodes.into()),
-            magic: MAGIC.into(),
+            // CAST: 16 bits fit.
+            magic: MAGIC as isize,
             name_len: 255,
             uuid: geo.uuid,
         }

@@ -150,7 +150,7 @@ fn function_name(incident: &Incident) -> [u8; 32] {
 
 /// The on-disk code of an errno (`EXT4_ERR_*`).
 fn error_code(error: Error) -> u8 {
-    const CODES: [(Error, u8); 14] = [
+    const CODES: [(Error, u8); 15] = [
         (EIO, 2),
         (ENOMEM, 3),
         (EFSBADCRC, 4),
@@ -164,6 +164,7 @@ fn error_code(error: Error) -> u8 {
         (EBUSY, 13),
         (ENOTDIR, 14),
         (ENOTEMPTY, 15),
+        (ESHUTDOWN, 16),
         (EFAULT, 17),
     ];
     const UNKNOWN: u8 = 1;
