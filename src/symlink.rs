@@ -20,7 +20,7 @@ use crate::Ext4;
 use kernel::prelude::*;
 
 /// The longest target, in bytes.
-pub(crate) const TARGET_MAX: usize = BLOCK_SIZE as usize - 1;
+pub(crate) const TARGET_MAX: usize = BLOCK_SIZE - 1;
 
 /// The operations of symlinks.
 pub(crate) static SYMLINK_INODE: InodeTable = symlink_inode_table::<Ext4>();

@@ -87,7 +87,7 @@ fn change_size(inode: &Inode<Ext4>, new: u64, shrinks: bool) -> Result {
     // Both under the semaphore: completion moves the on-disk size up to the other one.
     inode.set_size(new);
     inode.info().set_disk_size(&mut data, new);
-    let written = inode::write_inode(inode, &mut data, &mut operation);
+    let written = inode::write_inode(inode, &data, &mut operation);
     if written.is_err() {
         inode.set_size(old.0);
         inode.info().set_disk_size(&mut data, old.1);

@@ -42,7 +42,7 @@ pub(super) fn written(inode: &Inode<Ext4>, handle: &mut Operation<'_>, end: u64)
         return Ok(());
     };
     inode.info().set_disk_size(&mut data, new);
-    let written = inode::write_inode(inode, &mut data, handle);
+    let written = inode::write_inode(inode, &data, handle);
     if written.is_err() {
         inode.info().set_disk_size(&mut data, old);
     }

@@ -153,7 +153,7 @@ impl Stat<'_> {
         unsafe {
             (*stat).result_mask |= bindings::STATX_BTIME;
             (*stat).btime.tv_sec = t.secs;
-            (*stat).btime.tv_nsec = t.nanos as _;
+            (*stat).btime.tv_nsec = t.nanos as isize;
         }
     }
 

@@ -326,7 +326,7 @@ impl<F: FileSystem> Inode<F> {
         let ts = bindings::timespec64 {
             tv_sec: t.secs,
             // CAST: nanoseconds are below 10^9.
-            tv_nsec: t.nanos as _,
+            tv_nsec: t.nanos as isize,
         };
         // SAFETY: The C inode is initialised.
         unsafe { bindings::inode_set_ctime_to_ts(self.as_ptr(), ts) };
@@ -639,6 +639,12 @@ pub trait InodeMaker: FileSystem {
 /// The slab cache that a file system's inodes come from; one static each.
 pub struct InodeCache(Atomic<*mut bindings::kmem_cache>);
 
+impl Default for InodeCache {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl InodeCache {
     /// No cache yet.
     pub const fn new() -> Self {
@@ -652,13 +658,13 @@ impl InodeCache {
         let mut args = bindings::kmem_cache_args {
             // CAST: an alignment is far below 4 GiB.
             align: core::mem::align_of::<Inode<F>>() as u32,
-            ctor: Some(construct::<F>),
+            ctor: Some(construct),
             ..Default::default()
         };
         // SAFETY: The name is static, and `construct` initialises what it is given.
         let cache = unsafe {
             bindings::__kmem_cache_create_args(
-                c"ext4rs_inode".as_ptr().cast(),
+                c"ext4rs_inode".as_char_ptr(),
                 // CAST: an inode's size is far below 4 GiB.
                 core::mem::size_of::<Inode<F>>() as u32,
                 &mut args,
@@ -689,7 +695,11 @@ impl<F: InodeMaker> Drop for InodeCacheGuard<F> {
 }
 
 /// Runs once for each slot of the cache: what stays true of the C inode between two lives.
-unsafe extern "C" fn construct<F: InodeMaker>(object: *mut core::ffi::c_void) {
+///
+/// # Safety
+///
+/// Only the slab allocator calls it, with a slot for an inode.
+unsafe extern "C" fn construct(object: *mut core::ffi::c_void) {
     // SAFETY: The slab allocator passes a slot of an inode's size and alignment.
     unsafe { bindings::inode_init_once(object.cast()) }
 }

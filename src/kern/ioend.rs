@@ -161,9 +161,13 @@ unsafe extern "C" fn run<C: Completion>(work: *mut bindings::work_struct) {
             bindings::list_add(ptr::addr_of_mut!((*ioend).io_list), list);
         }
         bindings::iomap_sort_ioends(list);
-        while (*list).next != list {
+        loop {
+            let next = (*list).next;
+            if next == list {
+                break;
+            }
             let ioend: *mut bindings::iomap_ioend =
-                kernel::container_of!((*list).next, bindings::iomap_ioend, io_list);
+                kernel::container_of!(next, bindings::iomap_ioend, io_list);
             bindings::list_del_init(ptr::addr_of_mut!((*ioend).io_list));
             bindings::iomap_ioend_try_merge(ioend, list);
             finish::<C>(ioend);

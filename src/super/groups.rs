@@ -183,7 +183,7 @@ impl Groups {
         }
         let before = self.commits.load(Acquire);
         let journal = self.info().journal();
-        if !journal.is_some_and(|journal| journal.force_commit().is_ok()) {
+        if journal.is_none_or(|journal| journal.force_commit().is_err()) {
             return false;
         }
         // jbd2 may wake us before it has called the commit hook to the end.

@@ -211,7 +211,7 @@ impl SuperInfo {
     pub(super) fn superblock_copy(&self) -> Result<[u8; SUPERBLOCK_SIZE]> {
         let buffer = self.superblock.lock();
         let bytes = buffer.bytes().get(..SUPERBLOCK_SIZE).ok_or(EINVAL)?;
-        Ok(bytes.try_into().map_err(|_| EINVAL)?)
+        bytes.try_into().map_err(|_| EINVAL)
     }
 
     /// A group's descriptor as it is on disk, or in the journal's buffers. For use before the

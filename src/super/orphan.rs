@@ -86,9 +86,10 @@ impl Orphans {
     /// Whether the orphan file has nothing in it.
     pub(crate) fn file_is_empty(&self) -> bool {
         let records = self.records.lock();
-        records.file.as_ref().map_or(true, |file| {
-            file.blocks.iter().all(|b| b.free == slots(&b.buffer))
-        })
+        records
+            .file
+            .as_ref()
+            .is_none_or(|file| file.blocks.iter().all(|b| b.free == slots(&b.buffer)))
     }
 }
 
