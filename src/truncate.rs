@@ -104,9 +104,10 @@ fn shrink(inode: &Inode<Ext4>, new: u64) -> Result {
     change_size(inode, new, true)?;
     inode.truncate_cache(new);
     let end = size::block_end(new);
+    // Zeroed in the cache only, and the file may grow again before the device has it. Where the
+    // file ends with a block there is no tail, and what lies behind goes.
+    inode.info().set_stale_tail(new < end);
     let zeroed = if new < end {
-        // Not on the device yet, and the file may grow again before it is.
-        inode.info().set_stale_tail(true);
         zero_range::<Report, Valid>(inode, new..end).map(|_| ())
     } else {
         Ok(())
