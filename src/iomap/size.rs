@@ -11,15 +11,17 @@
 //! anything, and the inode is marked: *stale tail*. A grow past a stale tail first writes the
 //! block and waits, so that the size never passes bytes that nobody wrote.
 
-use super::read::{Report, Valid};
+use super::read::{map_bytes, Report, Valid};
 use crate::{
+    extent_status::State,
     format::geometry::BLOCK_BITS,
     inode,
     jbd_glue::Operation,
     kern::{inode::Inode, iomap::zero_range},
-    mapper::size,
+    mapper::{size, Intent},
     Ext4,
 };
+use core::ops::Range;
 use kernel::prelude::*;
 
 const BLOCK: u64 = 1 << BLOCK_BITS;
@@ -49,6 +51,18 @@ pub(super) fn written(inode: &Inode<Ext4>, handle: &mut Operation<'_>, end: u64)
     written
 }
 
+/// Whether the device may hold anything but zeros in `tail`, which ends a block.
+fn has_stale_tail(inode: &Inode<Ext4>, tail: Range<u64>) -> Result<bool> {
+    if !inode.info().has_stale_tail() {
+        return Ok(false);
+    }
+    // Only a written block can: others read as zeros until they are written as a whole, by us.
+    let mapping = map_bytes(inode, tail, Intent::Report)?;
+    let stale = mapping.is_some_and(|m| matches!(m.extent.state(), State::Written(_)));
+    inode.info().set_stale_tail(stale);
+    Ok(stale)
+}
+
 /// Makes sure that bytes from the file's end up to `new_end` read as zeros once the size has
 /// passed them, now and after a crash. Called before the file grows, with the rwsem held for
 /// write and no handle.
@@ -59,7 +73,7 @@ pub(super) fn written(inode: &Inode<Ext4>, handle: &mut Operation<'_>, end: u64)
 pub(crate) fn prepare_to_grow(inode: &Inode<Ext4>, new_start: u64, new_end: u64) -> Result {
     let size = inode.size();
     let end = block_end(size);
-    let stale = size < end && end < new_end && inode.info().has_stale_tail();
+    let stale = size < end && end < new_end && has_stale_tail(inode, size..end)?;
     let zero_to = if stale { new_start.max(end) } else { new_start };
     if zero_to > size {
         // Also what lies past the last block: blocks there can only be unwritten, and are passed.
