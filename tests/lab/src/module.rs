@@ -2,19 +2,31 @@
 
 //! Building what changes: ext4rs.ko and the guest's program.
 
-use crate::cache::{Cache, Clock};
+use crate::cache::{output_of, Cache, Clock};
 use crate::kernel::{self, Kernel};
 use anyhow::{bail, Context, Result};
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Builds ext4rs.ko against the stock kernel and returns its path.
+/// Builds ext4rs.ko against the stock kernel and returns the path of a copy
+/// for the guest.
 pub fn build(cache: &Cache) -> Result<PathBuf> {
     let kernel = kernel::prepare(cache)?;
     let clock = Clock::start("building ext4rs.ko");
     make(&kernel, cache, &[])?;
     clock.done();
-    Ok(cache.repo.join("ext4rs.ko"))
+    // The guest does without the debugging information, which is most of it.
+    let stripped = cache
+        .path("run")
+        .join(format!("ext4rs-{}.ko", std::process::id()));
+    output_of(
+        Command::new("strip")
+            .arg("--strip-debug")
+            .arg("-o")
+            .arg(&stripped)
+            .arg(cache.repo.join("ext4rs.ko")),
+    )?;
+    Ok(stripped)
 }
 
 /// Runs Kbuild; its output is shown.

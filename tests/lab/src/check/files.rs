@@ -125,7 +125,9 @@ pub fn mount_refused(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
             End::Exit(_) => accepted.push(format!("{name}: mounted")),
             _ => bail!("{name}: the guest hung or died: {text}"),
         }
-        if lab.fs == "ext4rs" && !log.to_lowercase().contains(word) {
+        // mount(8) prints what the file system said about the options
+        let said = format!("{text}{log}").to_lowercase();
+        if lab.fs == "ext4rs" && !said.contains(word) {
             accepted.push(format!(
                 "{name}: refused, but the log does not name `{word}`: {}",
                 log.trim()
