@@ -66,8 +66,8 @@ pub fn images(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     fs::create_dir_all(&dir)?;
     let bases = damage::make_bases(&dir)?;
     let mut cases = damage::cases(&bases)?;
-    if let Ok(only) = std::env::var("CASE") {
-        cases.retain(|c| c.name.contains(&only) || c.number.to_string() == only);
+    if let Some(only) = lab.case.as_deref() {
+        cases.retain(|c| c.name.contains(only) || c.number.to_string() == only);
     }
     let list = dir.join("cases");
     write_list(&list, &cases)?;

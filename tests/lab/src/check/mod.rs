@@ -30,6 +30,9 @@ pub struct CheckArgs {
     /// run can be repeated
     #[arg(long, env = "SEED")]
     seed: Option<u64>,
+    /// Of the hostile images, run only those with this number or word
+    #[arg(long, env = "CASE")]
+    case: Option<String>,
     /// File system type to check: ext4 shows that the checks are right
     #[arg(long, env = "FS", default_value = "ext4rs")]
     fs: String,
@@ -44,6 +47,7 @@ pub struct Lab<'a> {
     pub module: Option<PathBuf>,
     pub fs: String,
     pub seed: u64,
+    pub case: Option<String>,
 }
 
 type Check = (&'static str, fn(&mut Lab<'_>) -> Result<String>);
@@ -104,6 +108,7 @@ pub fn run(cache: &Cache, args: &CheckArgs) -> Result<ExitCode> {
         module: None,
         fs: args.fs.clone(),
         seed,
+        case: args.case.clone(),
     };
     let chosen = |name: &str| args.only.split(',').any(|word| name.contains(word));
     let (mut passed, mut failed) = (0, 0);
