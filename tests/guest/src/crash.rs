@@ -44,12 +44,12 @@ impl Chance {
 
 /// Sector `index` of `file` in `generation`.
 fn sector(file: u64, generation: u64, index: u64) -> [u8; SECTOR] {
-    let mut chance = Chance::new(file << 48 ^ generation << 24 ^ index);
+    let mut chance = Chance::new((file << 48) ^ (generation << 24) ^ index);
     let mut out = [0; SECTOR];
     for (i, word) in out.chunks_exact_mut(8).enumerate() {
         let value = match i {
             0 => MAGIC ^ file,
-            1 => generation << 32 | index,
+            1 => (generation << 32) | index,
             _ => chance.next(),
         };
         word.copy_from_slice(&value.to_le_bytes());

@@ -18,7 +18,7 @@ fn fill(dir: &Path, round: u64) -> Result<Vec<(PathBuf, u64)>> {
     for i in 0.. {
         ensure!(i < 100_000, "the disk does not fill");
         let path = dir.join(format!("fill-{i}"));
-        let seed = round << 20 | i;
+        let seed = (round << 20) | i;
         match write_synced(&path, seed) {
             Ok(()) => whole.push((path, seed)),
             Err(e) if e.kind() == ErrorKind::StorageFull => break,

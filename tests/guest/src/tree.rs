@@ -21,7 +21,10 @@ pub fn digest(mut from: impl Read) -> Result<String> {
         }
         hash.update(buffer.get(..n).context("a read longer than its buffer")?);
     }
-    Ok(hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
+    let sum = hash.finalize();
+    Ok(sum
+        .iter()
+        .fold(String::new(), |text, b| text + &format!("{b:02x}")))
 }
 
 /// Every path below `top`, parents first, sorted.

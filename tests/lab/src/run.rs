@@ -185,7 +185,7 @@ fn judge_all(guest: &mut Guest, args: &RunArgs, image: &Path) -> Result<Vec<anyh
 fn counters(text: &str) -> BTreeMap<String, u64> {
     text.lines()
         .filter_map(|l| {
-            let (key, value) = l.split_once(|c: char| c == ' ' || c == ':')?;
+            let (key, value) = l.split_once([' ', ':'])?;
             Some((key.trim().to_owned(), value.trim().parse().ok()?))
         })
         .collect()

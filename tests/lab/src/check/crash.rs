@@ -62,10 +62,9 @@ fn all_cuts(lab: &Lab<'_>, image: &Path) -> Result<String> {
 
 /// Mounts, which replays the journal, checks the files, unmounts, e2fsck.
 fn recover(lab: &Lab<'_>, guest: &mut Guest, image: &Path, owed: &Owed) -> Result<()> {
-    let list: String = owed
-        .iter()
-        .map(|(f, (g, n))| format!("{f} {g} {n}\n"))
-        .collect();
+    let list = owed.iter().fold(String::new(), |text, (f, (g, n))| {
+        text + &format!("{f} {g} {n}\n")
+    });
     let script = format!(
         "mount -t $FS $DEV /mnt || exit 1
         guest crash-verify /mnt <<'END'\n{list}END

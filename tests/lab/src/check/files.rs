@@ -134,7 +134,7 @@ pub fn mount_refused(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
             ));
         }
     }
-    s.expected.extend(["ext4rs".into(), "EXT4-fs".into()]);
+    s.expected.extend(["ext4rs (vda)".into(), "EXT4-fs".into()]);
     ensure!(accepted.is_empty(), "{}", accepted.join("; "));
     Ok(format!("{} disks", cases.len()))
 }

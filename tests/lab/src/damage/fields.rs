@@ -35,9 +35,9 @@ const SUPERBLOCK: &[Field] = &[
         "feature_incompat",
         0x60,
         4,
-        &[0, 0x2C2 | 1, 0x2C2 | 1 << 20, MAX],
+        &[0, 0x2C2 | 1, 0x2C2 | (1 << 20), MAX],
     ),
-    ("feature_ro_compat", 0x64, 4, &[0, 0x46B | 1 << 25, MAX]),
+    ("feature_ro_compat", 0x64, 4, &[0, 0x46B | (1 << 25), MAX]),
     ("uuid", 0x68, 4, &[0]),
     ("journal_inum", 0xE0, 4, &[0, 2, 12, MAX]),
     ("journal_dev", 0xE4, 4, &[0x0801]),
@@ -218,7 +218,9 @@ impl Place<'_> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+    bytes
+        .iter()
+        .fold(String::new(), |text, b| text + &format!("{b:02x}"))
 }
 
 fn push(

@@ -22,6 +22,9 @@ pub fn crc32c(seed: u32, data: &[u8]) -> u32 {
     !crc32c::crc32c_append(!seed, data)
 }
 
+/// Logical block, length, physical block.
+type Extent = (u32, u32, u32);
+
 /// What a checksum covers, so that it can be mended.
 #[derive(Clone, Copy, Debug)]
 pub enum Sum {
@@ -105,7 +108,7 @@ impl Image {
 
     /// (logical block, length, physical block) of every extent of an inode,
     /// and the offset of its extent block if it has one.
-    pub fn extents(&self, inode: u32) -> Result<(Vec<(u32, u32, u32)>, Option<usize>)> {
+    pub fn extents(&self, inode: u32) -> Result<(Vec<Extent>, Option<usize>)> {
         let root = self.inode(inode)? + 0x28;
         let (leaf, block) = match self.u16(root + 6)? {
             0 => (root, None),
