@@ -89,7 +89,7 @@ impl ZoneBuilder {
     /// Two pieces of metadata claim the same block.
     pub fn finish(mut self) -> Result<SystemZone, Problem> {
         let ranges = self.ranges.as_mut_slice();
-        ranges.sort_unstable_by_key(|range| range.start);
+        crate::sort::sort_by(ranges, |a, b| a.start.cmp(&b.start));
         let mut kept = 0usize;
         for at in 0..ranges.len() {
             let Some(next) = ranges.get(at).cloned() else {

@@ -16,7 +16,7 @@ use crate::inode::{self, InodeData};
 use crate::jbd_glue::Operation;
 use crate::kern::buffer::Buffer;
 use crate::kern::inode::Inode;
-use crate::store::{MetaBlock, Store, Transaction};
+use crate::store::{MetaBlock, Transaction};
 use crate::Ext4;
 use kernel::prelude::*;
 

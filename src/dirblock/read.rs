@@ -161,7 +161,7 @@ impl Batch {
     fn give(mut self, position: &mut Position, emit: &mut impl Emit) -> bool {
         let names = &self.names;
         // By name last: the order of equal hashes must be the same in the next call.
-        self.items.sort_unstable_by(|a, b| {
+        crate::sort::sort_by(&mut self.items, |a, b| {
             let key = |item: &Item| names.get(item.name.clone());
             a.hash.cmp(&b.hash).then_with(|| key(a).cmp(&key(b)))
         });

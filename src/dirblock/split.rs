@@ -66,7 +66,9 @@ fn by_hash<'a>(
         let entry = entry?;
         entries.push((hasher.hash(entry.name).major, entry), GFP_KERNEL)?;
     }
-    entries.sort_unstable_by_key(|(hash, entry)| (*hash, entry.offset));
+    crate::sort::sort_by(&mut entries, |(a, at), (b, bt)| {
+        (a, at.offset).cmp(&(b, bt.offset))
+    });
     Ok(entries)
 }
 

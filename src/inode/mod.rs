@@ -34,7 +34,7 @@ use crate::format::inode::{flags, mode, DiskInode};
 use crate::format::units::PhysicalBlock;
 use crate::format::Problem;
 use crate::kern::inode::{Inode, Timestamp, VfsFlag};
-use crate::{dir, here, namei, superblock, symlink, Ext4};
+use crate::{here, namei, superblock, symlink, Ext4};
 use kernel::prelude::*;
 
 /// The inodes of a file system as a whole; a part of its `SuperInfo`.

@@ -57,13 +57,6 @@ impl<F: FileSystem> File<F> {
         unsafe { (*self.as_ptr()).f_mode |= bindings::FMODE_CAN_ODIRECT };
     }
 
-    /// Whether a write must be on disk before it returns.
-    pub(crate) fn is_sync(&self) -> bool {
-        // SAFETY: A racing `fcntl()` may change the flags; one word is read.
-        let flags = unsafe { ptr::read_volatile(&raw const (*self.as_ptr()).f_flags) };
-        flags & bindings::O_DSYNC != 0
-    }
-
     /// `fsync()`'s first half: starts and awaits writeback of `range`, and reports errors that
     /// this file has not been told of.
     ///

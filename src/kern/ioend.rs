@@ -99,11 +99,6 @@ impl<C: Completion> CompletionQueue<C> {
         // SAFETY: The item is initialised, and it stays while `self` is borrowed.
         unsafe { bindings::flush_work(self.work.get()) };
     }
-
-    /// Whether nothing waits. A worker may still be busy with what it took.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.pending.lock().0.is_null()
-    }
 }
 
 /// Sends the ioend to the worker when its bio ends.

@@ -129,21 +129,6 @@ impl Purpose {
     pub(crate) fn fault(self) -> bool {
         self.0 & bindings::IOMAP_FAULT != 0
     }
-
-    /// Data will be written; blocks are needed.
-    pub(crate) fn write(self) -> bool {
-        self.0 & bindings::IOMAP_WRITE != 0
-    }
-
-    /// Zeroes will be written over what is there; holes can stay.
-    pub(crate) fn zero(self) -> bool {
-        self.0 & bindings::IOMAP_ZERO != 0
-    }
-
-    /// Direct I/O that must not change the mapping.
-    pub(crate) fn overwrite_only(self) -> bool {
-        self.0 & bindings::IOMAP_OVERWRITE_ONLY != 0
-    }
 }
 
 /// A stretch that the library asks for, in bytes.

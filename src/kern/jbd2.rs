@@ -307,13 +307,6 @@ impl<H: CommitHook> Journal<H> {
         unsafe { bindings::jbd2_journal_unlock_updates(self.ptr.as_ptr()) };
     }
 
-    /// The largest number of blocks that one handle can ask for.
-    pub(crate) fn max_credits(&self) -> u32 {
-        // SAFETY: Valid by the type invariant; set once at load.
-        let max = unsafe { (*self.ptr.as_ptr()).j_max_transaction_buffers };
-        u32::try_from(max).unwrap_or(0)
-    }
-
     /// How many transactions have committed since the journal was made.
     pub(crate) fn commit_sequence(&self) -> Tid {
         // SAFETY: Valid by the type invariant; a word read without lock for statistics.
@@ -323,21 +316,6 @@ impl<H: CommitHook> Journal<H> {
     /// What hears of commits.
     pub(crate) fn hook(&self) -> &Arc<H> {
         &self.hook
-    }
-
-    /// Commits and checkpoints everything and closes the journal.
-    ///
-    /// # Errors
-    ///
-    /// `EIO` where something could not be written; the journal is closed all the same.
-    pub(crate) fn destroy(self) -> Result {
-        let this = core::mem::ManuallyDrop::new(self);
-        // SAFETY: Owned by us by the type invariant, and not dropped again.
-        let result = to_result(unsafe { bindings::jbd2_journal_destroy(this.ptr.as_ptr()) });
-        // SAFETY: The hook is read out once from a value that is never dropped; the journal that
-        // pointed to it is gone.
-        drop(unsafe { core::ptr::read(&this.hook) });
-        result
     }
 }
 

@@ -150,15 +150,6 @@ impl<F: FileSystem> Inode<F> {
         }
     }
 
-    /// Whether a folio in `range` is dirty or under writeback. Any context that may take RCU.
-    pub(crate) fn needs_writeback(&self, range: Range<u64>) -> bool {
-        let Some((first, last)) = span(&range) else {
-            return false;
-        };
-        // SAFETY: The mapping is alive while the inode is.
-        unsafe { bindings::filemap_range_needs_writeback(self.mapping(), first, last) }
-    }
-
     /// Drops all folios past the file's new end `size` from the cache, and the mapped pages with
     /// them; waits for writeback of what it drops. The caller has set the size and holds the
     /// invalidate lock.

@@ -37,18 +37,6 @@ impl Directory {
         NonNull::new(entry).map(Self).ok_or(ENOMEM)
     }
 
-    /// The directory `name` in this one, which must outlive it.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Directory::new`].
-    pub(crate) fn subdirectory(&self, name: &CStr) -> Result<Self> {
-        // SAFETY: As in `new`; our own entry is valid by the type invariant.
-        let entry = unsafe { bindings::proc_mkdir(name.as_char_ptr(), self.0.as_ptr()) };
-        // INVARIANT: Just made, or null.
-        NonNull::new(entry).map(Self).ok_or(ENOMEM)
-    }
-
     /// The file `name` in this directory, which prints `content`.
     ///
     /// # Errors

@@ -18,7 +18,7 @@
 //!
 //! handle, `i_data_sem`, one group's mutex, the mutex of the list of freed runs.
 
-use super::health::{error, Where};
+use super::health::error;
 use super::SuperInfo;
 use crate::alloc::{
     release_committed, Claimant, Counters, GroupState, GroupTable, Numbered, Run, Summary,
@@ -26,13 +26,13 @@ use crate::alloc::{
 };
 use crate::format::units::{GroupNumber, InodeNumber, PhysicalBlock};
 use crate::format::{Geometry, GroupDesc, Problem};
+use crate::here;
 use crate::jbd_glue::Operation;
 use crate::kern::cred::{fsuid, has_resource_capability, in_group};
 use crate::kern::jbd2::Tid;
 use crate::kern::super_block::{BackReference, Filling, SuperBlock};
 use crate::store::MetaBlock;
 use crate::Ext4;
-use crate::{fs_err, here};
 use core::sync::atomic::{
     AtomicU32,
     Ordering::{Acquire, Release},
@@ -194,20 +194,6 @@ impl Groups {
             fsleep(Delta::from_millis(1));
         }
         true
-    }
-
-    /// Looks at unmount whether the books balance, when every file has been closed and written:
-    /// says so if not.
-    pub(crate) fn check_books(&self) {
-        let (reserved, mismatches) = (self.counters.reserved(), self.counters.mismatches());
-        if reserved != 0 || mismatches != 0 {
-            fs_err!(
-                &self.sb,
-                "a bug in the accounting of space: {} blocks are still set aside, {} mismatches",
-                reserved,
-                mismatches
-            );
-        }
     }
 
     fn group(&self, group: GroupNumber) -> Option<&Group> {

@@ -37,6 +37,5 @@ pub(crate) mod remount;
 pub(crate) mod unmount;
 pub(crate) mod write_out;
 
-pub(crate) use health::{error, fatal, start, Health, Where};
+pub(crate) use health::{error, start, Where};
 pub(crate) use info::SuperInfo;
-pub(crate) use options::{ErrorPolicy, Options};

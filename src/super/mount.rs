@@ -2,14 +2,14 @@
 
 //! Mounting. The order of the steps is explained at the room's head.
 
-use super::health::{error, Where};
+use super::health::error;
 use super::info::{CommitLog, Ext4Journal, SuperInfo};
 use super::options::{Options, Request};
 use super::{groups::Groups, ops, orphan, write_out};
 use crate::alloc::ZoneBuilder;
 use crate::extents;
 use crate::format::features::{compat, incompat, ro_compat};
-use crate::format::superblock::{state, RawSuperblock, MAGIC, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE};
+use crate::format::superblock::{state, RawSuperblock, MAGIC, SUPERBLOCK_SIZE};
 use crate::format::units::{InodeNumber, LogicalBlock};
 use crate::format::{Geometry, Problem};
 use crate::inode::tree_space::TreeReader;

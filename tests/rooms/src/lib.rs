@@ -14,6 +14,8 @@ pub mod extents;
 pub mod format;
 #[path = "../../../src/mapper/mod.rs"]
 pub mod mapper;
+#[path = "../../../src/sort.rs"]
+pub mod sort;
 #[path = "../../../src/store.rs"]
 pub mod store;
 
