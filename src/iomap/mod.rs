@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Everything here is policy over [`crate::kern::iomap`] and [`crate::mapper`]; the protocol of
-//! the write path is written down in `Documentation/architecture.md`.
+//! the write path is written down in `Documentation/writeback.md`.
 //!
 //! # Lock order
 //!
