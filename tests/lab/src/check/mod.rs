@@ -30,7 +30,7 @@ pub struct CheckArgs {
     /// run can be repeated
     #[arg(long, env = "SEED")]
     seed: Option<u64>,
-    /// Of the hostile images, run only those with this number or word
+    /// Of the hostile images, run those with this number or word, or `all`
     #[arg(long, env = "CASE")]
     case: Option<String>,
     /// File system type to check: ext4 shows that the checks are right
@@ -57,6 +57,7 @@ type GuestCheck = (&'static str, fn(&Lab<'_>, &mut Session) -> Result<String>);
 const SOURCE: &[Check] = &[
     ("format", source::format),
     ("lints", source::lints),
+    ("module lints", source::module_lints),
     ("host tests", source::host_tests),
     ("module build", source::module_build),
 ];

@@ -55,6 +55,33 @@ pub fn lints(lab: &mut Lab<'_>) -> Result<String> {
     Ok(String::new())
 }
 
+/// The kernel's clippy on the module itself, in a copy of the source: its
+/// objects are not the ones that the module is linked from.
+pub fn module_lints(lab: &mut Lab<'_>) -> Result<String> {
+    let copy = lab.cache.path("clippy");
+    std::fs::create_dir_all(&copy)?;
+    output_of(
+        Command::new("rsync")
+            .current_dir(&lab.cache.repo)
+            .args([
+                "-a",
+                "--delete",
+                "--exclude=*.o",
+                "--exclude=.*",
+                "--exclude=*_generated.rs",
+            ])
+            .args(["src", "Kbuild", "Kconfig"])
+            .arg(&copy),
+    )?;
+    let mut make = lab.kernel.make();
+    make.arg("--silent")
+        .arg("CLIPPY=1")
+        .arg(format!("M={}", copy.display()))
+        .arg("src/fs_ext4rs.o");
+    logged(lab.cache, "module-lints.log", &mut make)?;
+    Ok(String::new())
+}
+
 /// Unit and property tests of the pure rooms and of the tools.
 pub fn host_tests(lab: &mut Lab<'_>) -> Result<String> {
     let log = logged(
