@@ -31,6 +31,8 @@ enum Cli {
     Setup,
     /// Build ext4rs.ko for the stock kernel.
     Module,
+    /// Remove what building the module left in the source tree.
+    Clean,
     /// Run one shell command in a fresh guest.
     Guest(shell::GuestArgs),
     /// The whole way once: real files, then every judge.
@@ -57,6 +59,7 @@ fn run() -> Result<ExitCode> {
     setup::all(&cache)?;
     match cli {
         Cli::Setup => Ok(ExitCode::SUCCESS),
+        Cli::Clean => module::clean(&cache).map(|()| ExitCode::SUCCESS),
         Cli::Module => module::build(&cache).map(|_| ExitCode::SUCCESS),
         Cli::Run(args) => run::run(&cache, &args),
         Cli::Check(args) => check::run(&cache, &args),

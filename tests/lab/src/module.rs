@@ -13,7 +13,7 @@ use std::process::Command;
 pub fn build(cache: &Cache) -> Result<PathBuf> {
     let kernel = kernel::prepare(cache)?;
     let clock = Clock::start("building ext4rs.ko");
-    make(&kernel, cache, &[])?;
+    make(&kernel, cache)?;
     clock.done();
     // The guest does without the debugging information, which is most of it.
     let stripped = cache
@@ -29,15 +29,21 @@ pub fn build(cache: &Cache) -> Result<PathBuf> {
     Ok(stripped)
 }
 
+/// Removes what Kbuild made in the source tree.
+pub fn clean(cache: &Cache) -> Result<()> {
+    let source = format!("M={}", cache.repo.display());
+    output_of(kernel::prepare(cache)?.make().arg(source).arg("clean"))?;
+    Ok(())
+}
+
 /// Runs Kbuild; its output is shown.
-pub fn make(kernel: &Kernel, cache: &Cache, extra: &[&str]) -> Result<()> {
+fn make(kernel: &Kernel, cache: &Cache) -> Result<()> {
     let jobs = std::thread::available_parallelism()?;
     let status = kernel
         .make()
         .arg("--silent")
         .arg(format!("-j{jobs}"))
         .arg(format!("M={}", cache.repo.display()))
-        .args(extra)
         .arg("modules")
         .status()?;
     if !status.success() {
