@@ -7,7 +7,6 @@
 
 use anyhow::{ensure, Context, Result};
 use guest::{Case, Outcome};
-use rustix::io::Errno;
 use rustix::mount::{mount, unmount, MountFlags, UnmountFlags};
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -79,13 +78,13 @@ fn one(fs_type: &str, case: &Case) -> Result<Outcome> {
         MountFlags::empty(),
         Some(options.as_c_str()),
     ) {
-        Err(e) => outcome.mount = Some(name_of(e)),
+        Err(e) => outcome.mount = Some(e.raw_os_error()),
         Ok(()) => {
             let mut errors = Errors::default();
             walk_and_write(Path::new(AT), &mut errors);
             outcome.errors = errors.0.into_iter().collect();
             if let Err(e) = unmount(AT, UnmountFlags::empty()) {
-                outcome.unmount = Some(name_of(e));
+                outcome.unmount = Some(e.raw_os_error());
             }
         }
     }
@@ -93,21 +92,15 @@ fn one(fs_type: &str, case: &Case) -> Result<Outcome> {
     Ok(outcome)
 }
 
-fn name_of(e: Errno) -> String {
-    format!("{e:?}")
-}
-
 #[derive(Default)]
-struct Errors(BTreeSet<String>);
+struct Errors(BTreeSet<i32>);
 
 impl Errors {
     fn note<T>(&mut self, result: std::io::Result<T>) -> Option<T> {
         result
             .map_err(|e| {
-                let name = e
-                    .raw_os_error()
-                    .map(|n| name_of(Errno::from_raw_os_error(n)));
-                self.0.insert(name.unwrap_or_else(|| e.to_string()));
+                // an error without a number is none of the kernel's: std made it
+                self.0.extend(e.raw_os_error());
             })
             .ok()
     }

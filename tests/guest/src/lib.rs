@@ -59,13 +59,13 @@ pub struct Case {
     pub must_notice: bool,
 }
 
-/// What became of a [`Case`], as names of error numbers.
+/// What became of a [`Case`], as error numbers.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Outcome {
     /// Why it was not mounted.
-    pub mount: Option<String>,
+    pub mount: Option<i32>,
     /// All errors that calls returned while it was.
-    pub errors: Vec<String>,
+    pub errors: Vec<i32>,
     /// Why it could not be unmounted.
-    pub unmount: Option<String>,
+    pub unmount: Option<i32>,
 }

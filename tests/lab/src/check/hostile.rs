@@ -9,6 +9,7 @@ use crate::klog;
 use crate::qemu::{Disk, Guest};
 use anyhow::{bail, Context, Result};
 use guest::{Case, Event, Outcome};
+use rustix::io::Errno;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -18,44 +19,48 @@ use std::time::{Duration, Instant};
 const CASE_LIMIT: Duration = Duration::from_secs(60);
 
 /// What a mount may be refused with.
-const REFUSALS: &[&str] = &[
-    "INVAL",
-    "UCLEAN",
-    "BADMSG",
-    "IO",
-    "ROFS",
-    "FBIG",
-    "OPNOTSUPP",
+const REFUSALS: &[Errno] = &[
+    Errno::INVAL,
+    Errno::UCLEAN,
+    Errno::BADMSG,
+    Errno::IO,
+    Errno::ROFS,
+    Errno::FBIG,
+    Errno::OPNOTSUPP,
 ];
 
 /// What a call may fail with on a damaged file system. Anything else, such as
 /// EFAULT, ENOMEM or EBUSY, is a defect.
-const FAILURES: &[&str] = &[
-    "UCLEAN",
-    "BADMSG",
-    "IO",
-    "INVAL",
-    "ROFS",
-    "NOSPC",
-    "NOENT",
-    "EXIST",
-    "NOTDIR",
-    "ISDIR",
-    "NOTEMPTY",
-    "LOOP",
-    "NAMETOOLONG",
-    "MLINK",
-    "PERM",
-    "ACCESS",
-    "FBIG",
-    "NXIO",
-    "OVERFLOW",
-    "STALE",
-    "OPNOTSUPP",
-    "SHUTDOWN",
-    "NODEV",
-    "TXTBSY",
+const FAILURES: &[Errno] = &[
+    Errno::UCLEAN,
+    Errno::BADMSG,
+    Errno::IO,
+    Errno::INVAL,
+    Errno::ROFS,
+    Errno::NOSPC,
+    Errno::NOENT,
+    Errno::EXIST,
+    Errno::NOTDIR,
+    Errno::ISDIR,
+    Errno::NOTEMPTY,
+    Errno::LOOP,
+    Errno::NAMETOOLONG,
+    Errno::MLINK,
+    Errno::PERM,
+    Errno::ACCESS,
+    Errno::FBIG,
+    Errno::NXIO,
+    Errno::OVERFLOW,
+    Errno::STALE,
+    Errno::OPNOTSUPP,
+    Errno::SHUTDOWN,
+    Errno::NODEV,
+    Errno::TXTBSY,
 ];
+
+fn is_one_of(error: i32, list: &[Errno]) -> bool {
+    list.contains(&Errno::from_raw_os_error(error))
+}
 
 pub fn images(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     s.discard();
@@ -101,6 +106,10 @@ pub fn images(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
         run.noticed,
         run.harmless
     ))
+}
+
+fn name(error: i32) -> String {
+    std::io::Error::from_raw_os_error(error).to_string()
 }
 
 fn write_list(path: &Path, cases: &[Case]) -> Result<()> {
@@ -209,27 +218,25 @@ impl Run {
     fn judge(&mut self, case: &Case, outcome: &Outcome, log: &str) -> bool {
         let defect = log.lines().find(|l| klog::is_trouble(l));
         let complaint = log.lines().find(|l| klog::is_complaint(l));
-        let odd = outcome
-            .errors
-            .iter()
-            .find(|e| !FAILURES.contains(&e.as_str()));
-        let noticed = complaint.is_some()
-            || outcome
-                .errors
-                .iter()
-                .any(|e| e == "UCLEAN" || e == "BADMSG");
+        let odd = outcome.errors.iter().find(|e| !is_one_of(**e, FAILURES));
+        let damage = &[Errno::UCLEAN, Errno::BADMSG];
+        let noticed = complaint.is_some() || outcome.errors.iter().any(|e| is_one_of(*e, damage));
         match (&outcome.mount, &outcome.unmount, odd) {
             _ if defect.is_some() => self.fail(case, defect.unwrap_or_default()),
-            (Some(e), ..) if !REFUSALS.contains(&e.as_str()) => {
-                self.fail(case, &format!("refused with {e}"))
+            (Some(e), ..) if !is_one_of(*e, REFUSALS) => {
+                self.fail(case, &format!("refused with {}", name(*e)))
             }
-            (_, Some(e), _) => self.fail(case, &format!("cannot be unmounted: {e}")),
-            (_, _, Some(e)) => self.fail(case, &format!("a call failed with {e}")),
+            (_, Some(e), _) => self.fail(case, &format!("cannot be unmounted: {}", name(*e))),
+            (_, _, Some(e)) => self.fail(case, &format!("a call failed with {}", name(*e))),
             (None, None, None) if case.must_notice && !noticed => self.fail(case, "not noticed"),
             (Some(e), ..) => {
                 self.refused += 1;
-                self.lines
-                    .push(format!("#{} {}: refused, {e}", case.number, case.name));
+                self.lines.push(format!(
+                    "#{} {}: refused, {}",
+                    case.number,
+                    case.name,
+                    name(*e)
+                ));
             }
             _ if noticed => {
                 self.noticed += 1;

@@ -398,7 +398,10 @@ pub fn dirty(image: &Image, all: &mut Vec<Case>) -> Result<()> {
         big_endian: true,
         is_read,
     };
-    place("journal superblock", at, Sum::Journal, true).damage(JOURNAL, all)?;
+    // only a journal with checksums of its own (v2 or v3) has one here
+    let features = u32::from_be_bytes(image.get(at + 0x28, 4)?.try_into()?);
+    let is_summed = features & 0x18 != 0;
+    place("journal superblock", at, Sum::Journal, is_summed).damage(JOURNAL, all)?;
     let start = u32::from_be_bytes(image.get(at + 0x1C, 4)?.try_into()?);
     let descriptor = *blocks
         .get(start as usize)
