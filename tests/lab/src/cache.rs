@@ -34,7 +34,23 @@ impl Cache {
         for d in ["stamps", "log", "run"] {
             fs::create_dir_all(cache.dir.join(d))?;
         }
+        cache.forget_old_runs()?;
         Ok(cache)
+    }
+
+    /// Logs and images of runs more than a day ago.
+    fn forget_old_runs(&self) -> Result<()> {
+        for entry in fs::read_dir(self.path("run"))? {
+            let entry = entry?;
+            let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
+            if age > Duration::from_secs(24 * 3600) {
+                let _ = match entry.file_type()?.is_dir() {
+                    true => fs::remove_dir_all(entry.path()),
+                    false => fs::remove_file(entry.path()),
+                };
+            }
+        }
+        Ok(())
     }
 
     pub fn path(&self, relative: &str) -> PathBuf {
