@@ -18,6 +18,9 @@ const CARGO_TOOLS: &[(&str, &str)] = &[("fsx", "0.3.2"), ("pjdfstest", "0.2.2")]
 const SOURCE_PARTS: &[&str] = &["fs", "mm", "block", "ipc", "include/linux", "include/uapi"];
 
 pub fn all(cache: &Cache) -> Result<()> {
+    // a second command waits here while the first one sets up
+    let lock = File::create(cache.path("setup.lock"))?;
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)?;
     let kernel = kernel::prepare(cache)?;
     guest_root::prepare(cache, &kernel)?;
     cargo_tools(cache)?;
