@@ -236,12 +236,14 @@ fn print_report(report: &Report) {
     let seconds: f64 = report.seconds.values().sum();
     println!("seconds            {seconds:.1} for the work itself");
     let get = |key: &str| report.counters.get(key).copied();
-    if let (Some(calls), Some(blocks)) =
-        (get("writeback_range_calls"), get("writeback_mapped_blocks"))
-    {
-        let average = blocks as f64 / calls.max(1) as f64;
+    if let (Some(calls), Some(maps), Some(blocks)) = (
+        get("writeback_range_calls"),
+        get("writeback_map_calls"),
+        get("writeback_mapped_blocks"),
+    ) {
+        let average = blocks as f64 / maps.max(1) as f64;
         println!(
-            "writeback_range    {calls} calls, {average:.1} blocks ({:.0} KiB) mapped per call",
+            "writeback_range    {calls} calls, {maps} of them asked the mapper and got {average:.1} blocks ({:.0} KiB) each",
             average * 4.0
         );
     }
