@@ -55,7 +55,7 @@ pub fn is_trouble(line: &str) -> bool {
 
 /// A complaint about the disk.
 pub fn is_complaint(line: &str) -> bool {
-    let ours = line.find("ext4rs").and_then(|at| line.get(at..));
+    let ours = line.find("ext4rs (").and_then(|at| line.get(at..));
     COMPLAINT.iter().any(|c| line.contains(c))
         || ours.is_some_and(|l| l.to_lowercase().contains("error"))
 }
@@ -68,6 +68,8 @@ mod tests {
     fn finds_what_is_wrong_and_only_that() {
         let log = "[1] ext4rs: loaded\n[2] WARNING: at fs/x.c\n[3] EXT4-fs (vda): mounted\n[4] ext4rs (vda): error: inode #12: bad\n";
         assert_eq!(trouble(log, &[]).len(), 2);
+        // a symbol in a stack trace is not a message
+        assert!(trouble("[1]  ext4rs_health_error+0x1 [ext4rs]", &[]).is_empty());
         assert_eq!(trouble(log, &["inode #12"]), ["[2] WARNING: at fs/x.c"]);
     }
 }
