@@ -131,8 +131,8 @@ pub(crate) fn remove_from(inode: &Inode<Ext4>, start: LogicalBlock) -> Result {
     let mut handle = env.start_handle(Operation::Remove)?;
     let mut result = remove_blocks(&env, start..END_OF_FILE_SPACE, &mut handle);
     if result.is_ok() && inode.nlink() > 0 {
-        result = env
-            .renew_handle(&mut handle, Operation::Remove)
+        result = handle
+            .renew(credits::truncate())
             .and_then(|()| orphan::remove(inode, &mut handle));
     }
     let stopped = env.stop_handle(handle);

@@ -91,11 +91,11 @@ fn delete(inode: &Inode<Ext4>) -> Result {
             end = end.saturating_sub(METADATA_STEP);
             let rest = LogicalBlock(end)..END_OF_FILE_SPACE;
             remove_blocks(&env, rest, &mut operation)?;
-            operation.restart(credits::truncate())?;
+            operation.renew(credits::truncate())?;
         }
         remove_blocks(&env, LogicalBlock(0)..END_OF_FILE_SPACE, &mut operation)?;
     }
-    operation.restart(last_credits())?;
+    operation.renew(last_credits())?;
     if let Some(at) = inode.info().file_acl() {
         drop_attributes(inode, at, &mut operation)?;
     }

@@ -74,6 +74,29 @@ impl<'j> Operation<'j> {
         self.handle.restart(credits)
     }
 
+    /// Makes room for `credits` more: in the running transaction if it can be had there, which
+    /// saves a commit, and else as [`restart`](Self::restart) does, with the same duties.
+    ///
+    /// # Errors
+    ///
+    /// As [`restart`](Self::restart).
+    pub(crate) fn renew(&mut self, credits: Credits) -> Result {
+        if self.extend_to(credits)? {
+            return Ok(());
+        }
+        self.restart(credits)
+    }
+
+    /// Whether `credits` are left, or could be added.
+    fn extend_to(&mut self, credits: Credits) -> Result<bool> {
+        let blocks = credits.blocks.saturating_sub(self.handle.credits_left());
+        let revokes = credits.revokes.saturating_sub(self.handle.revokes_left());
+        if blocks == 0 && revokes == 0 {
+            return Ok(true);
+        }
+        self.handle.extend(Credits { blocks, revokes })
+    }
+
     /// Ends the operation.
     ///
     /// # Errors
@@ -128,14 +151,9 @@ impl Transaction for Operation<'_> {
     }
 
     fn ensure_credits(&mut self, blocks: u32) -> Result<bool> {
-        let left = self.handle.credits_left();
-        let revokes = self.handle.revokes_left();
-        if left >= blocks && revokes >= blocks {
-            return Ok(true);
-        }
-        self.handle.extend(Credits {
-            blocks: blocks.saturating_sub(left),
-            revokes: blocks.saturating_sub(revokes),
+        self.extend_to(Credits {
+            blocks,
+            revokes: blocks,
         })
     }
 }
