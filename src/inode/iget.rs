@@ -5,7 +5,7 @@
 use super::info::Origin;
 use super::{attach, report, table};
 use crate::format::inode::{flags, mode, DiskInode};
-use crate::format::units::InodeNumber;
+use crate::format::units::{InodeNumber, PhysicalBlock};
 use crate::format::Problem;
 use crate::kern::inode::{iget_locked, IgetResult, Inode, NewInode};
 use crate::kern::super_block::SuperBlock;
@@ -58,11 +58,11 @@ fn fill(inode: &NewInode<Ext4>, purpose: Purpose) -> Result {
     let (at, parsed) = table::read(inode.sb(), inode.ino())?;
     let disk = match parsed {
         Ok(disk) => disk,
-        Err(problem) if problem.errno() == ESTALE => return Err(ESTALE),
+        Err(problem) if problem.errno() == ESTALE => return Err(not_in_use(inode, at, purpose)),
         Err(problem) => return Err(report(inode, Some(at), problem)),
     };
     if disk.links == 0 && purpose != Purpose::Orphan {
-        return Err(ESTALE);
+        return Err(not_in_use(inode, at, purpose));
     }
     check_supported(inode, &disk)?;
     let sb = inode.sb();
@@ -92,7 +92,7 @@ fn fill(inode: &NewInode<Ext4>, purpose: Purpose) -> Result {
     drop(data);
     if let Some(journal) = sb.info().journal() {
         // What it was last changed by is not known; anything up to now may still be on its way.
-        info.touched_by(journal.commit_sequence(), true);
+        info.touched_by(journal.newest_tid(), true);
     }
     if disk.is_symlink() {
         let target = disk.fast_symlink();
@@ -105,6 +105,18 @@ fn fill(inode: &NewInode<Ext4>, purpose: Purpose) -> Result {
         }
     }
     attach(inode, &disk)
+}
+
+/// A name may outlive its inode in somebody's memory; what the file system itself is built on
+/// must be there.
+fn not_in_use(inode: &Inode<Ext4>, at: PhysicalBlock, purpose: Purpose) -> Error {
+    match purpose {
+        Purpose::Internal => {
+            let problem = Problem::new("an inode of the file system's own is not in use", 0);
+            report(inode, Some(at), problem)
+        }
+        Purpose::Name | Purpose::Orphan => ESTALE,
+    }
 }
 
 /// Refuses what this inode needs and ext4rs does not have.

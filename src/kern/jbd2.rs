@@ -307,10 +307,27 @@ impl<H: CommitHook> Journal<H> {
         unsafe { bindings::jbd2_journal_unlock_updates(self.ptr.as_ptr()) };
     }
 
-    /// How many transactions have committed since the journal was made.
-    pub(crate) fn commit_sequence(&self) -> Tid {
-        // SAFETY: Valid by the type invariant; a word read without lock for statistics.
-        unsafe { (&raw const (*self.ptr.as_ptr()).j_commit_sequence).read_volatile() }
+    /// The newest transaction that may hold a change made before the call: the running one, else
+    /// the one that is being committed, else the last that was.
+    pub(crate) fn newest_tid(&self) -> Tid {
+        let j = self.ptr.as_ptr();
+        // SAFETY: Valid by the type invariant; transactions come and go under `j_state_lock`.
+        unsafe {
+            bindings::read_lock(&raw mut (*j).j_state_lock);
+            let running = (*j).j_running_transaction;
+            let newest = if running.is_null() {
+                (*j).j_committing_transaction
+            } else {
+                running
+            };
+            let tid = if newest.is_null() {
+                (*j).j_commit_sequence
+            } else {
+                (*newest).t_tid
+            };
+            bindings::read_unlock(&raw mut (*j).j_state_lock);
+            tid
+        }
     }
 
     /// What hears of commits.

@@ -55,3 +55,13 @@ void ext4rs_helper_write_unlock(rwlock_t *lock)
 {
 	write_unlock(lock);
 }
+
+void ext4rs_helper_read_lock(rwlock_t *lock)
+{
+	read_lock(lock);
+}
+
+void ext4rs_helper_read_unlock(rwlock_t *lock)
+{
+	read_unlock(lock);
+}

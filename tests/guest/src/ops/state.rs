@@ -19,6 +19,7 @@ pub const TESTS: &[Test] = &[
     ("times_move", times_move),
     ("statfs", statfs),
     ("blocks_counted", blocks_counted),
+    ("fsync_after_reload", fsync_after_reload),
 ];
 
 fn chmod(d: &Path) -> Result<()> {
@@ -222,4 +223,37 @@ fn blocks_counted(d: &Path) -> Result<()> {
         "of {before} free blocks {after} are left after writing and removing a file"
     );
     Ok(())
+}
+
+/// A change of an inode that memory has forgotten meanwhile, but the disk does not have yet, is on
+/// disk after `fsync()`: an inode read anew must not be taken for one without changes.
+fn fsync_after_reload(d: &Path) -> Result<()> {
+    let p = d.join("f");
+    File::create(&p)?;
+    // A commit in the background between the change and the count would hide the one awaited.
+    for mode in [0o600, 0o640, 0o644] {
+        rustix::fs::sync();
+        fs::set_permissions(&p, Permissions::from_mode(mode))?;
+        // The first rounds only take the marks of recent use away.
+        for _ in 0..5 {
+            fs::write("/proc/sys/vm/drop_caches", "2")?;
+        }
+        let before = commits()?;
+        File::open(&p)?.sync_all()?;
+        if commits()? > before {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("fsync of a changed inode committed nothing")
+}
+
+/// How many transactions the journals of all mounted file systems have committed.
+fn commits() -> Result<u64> {
+    let mut sum = 0;
+    for journal in fs::read_dir("/proc/fs/jbd2").context("no jbd2 in /proc")? {
+        let info = fs::read_to_string(journal?.path().join("info"))?;
+        let first = info.split_whitespace().next().unwrap_or_default();
+        sum += first.parse::<u64>().with_context(|| info.clone())?;
+    }
+    Ok(sum)
 }
