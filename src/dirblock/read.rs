@@ -36,7 +36,7 @@ impl<F: FnMut(u64, &[u8], InodeNumber, u8) -> bool> Emit for F {}
 
 /// The cookie of a hash.
 fn cookie(hash: NameHash) -> u64 {
-    u64::from(hash.major >> 1) << 32 | u64::from(hash.minor)
+    (u64::from(hash.major >> 1) << 32) | u64::from(hash.minor)
 }
 
 /// The hash of a cookie.

@@ -329,9 +329,9 @@ fn descriptor_checksum(geo: &Geometry, group: GroupNumber, bytes: &[u8]) -> Opti
 }
 
 fn wide(lo: U32, hi: Option<U32>) -> u64 {
-    u64::from(lo.get()) | u64::from(hi.map_or(0, |h| h.get())) << 32
+    u64::from(lo.get()) | (u64::from(hi.map_or(0, |h| h.get())) << 32)
 }
 
 fn joined(lo: U16, hi: Option<U16>) -> u32 {
-    u32::from(lo.get()) | u32::from(hi.map_or(0, |h| h.get())) << 16
+    u32::from(lo.get()) | (u32::from(hi.map_or(0, |h| h.get())) << 16)
 }

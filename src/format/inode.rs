@@ -251,8 +251,8 @@ impl DiskInode {
         };
         let inode = Self {
             mode: base.mode.get(),
-            uid: u32::from(base.uid_lo.get()) | u32::from(base.uid_hi.get()) << 16,
-            gid: u32::from(base.gid_lo.get()) | u32::from(base.gid_hi.get()) << 16,
+            uid: u32::from(base.uid_lo.get()) | (u32::from(base.uid_hi.get()) << 16),
+            gid: u32::from(base.gid_lo.get()) | (u32::from(base.gid_hi.get()) << 16),
             size: decode_size(base),
             links: base.links.get(),
             blocks: decode_blocks(geo, base)?,
@@ -270,7 +270,7 @@ impl DiskInode {
             extra_isize,
             projid: field(|e| e.projid, PROJID_END).map_or(0, |id| id.get()),
             version: u64::from(base.version_lo.get())
-                | u64::from(field(|e| e.version_hi, VERSION_END).map_or(0, |hi| hi.get())) << 32,
+                | (u64::from(field(|e| e.version_hi, VERSION_END).map_or(0, |hi| hi.get())) << 32),
         };
         inode.check(geo)?;
         Ok(inode)
@@ -456,17 +456,17 @@ impl DiskInode {
         match word(0) {
             0 => {
                 let new = word(4);
-                (new >> 8 & 0xfff, new & 0xff | new >> 12 & 0xfff00)
+                ((new >> 8) & 0xfff, new & 0xff | (new >> 12) & 0xfff00)
             }
-            old => (old >> 8 & 0xff, old & 0xff),
+            old => ((old >> 8) & 0xff, old & 0xff),
         }
     }
 
     /// Makes this the device node `major`:`minor` (12 and 20 bits).
     pub fn set_device(&mut self, major: u32, minor: u32) {
         let small = major < 256 && minor < 256;
-        let old = if small { major << 8 | minor } else { 0 };
-        let new = minor & 0xff | (major & 0xfff) << 8 | (minor & 0xfff00) << 12;
+        let old = if small { (major << 8) | minor } else { 0 };
+        let new = minor & 0xff | ((major & 0xfff) << 8) | ((minor & 0xfff00) << 12);
         self.i_block = [0; I_BLOCK_SIZE];
         let (at, word) = if small { (0, old) } else { (4, new) };
         // In range: both words lie in the first 8 of the 60 bytes.
@@ -493,7 +493,7 @@ fn decode_size(base: &RawBase) -> u64 {
         mode::REGULAR => base.size_hi.get(),
         _ => 0,
     };
-    u64::from(base.size_lo.get()) | u64::from(high) << 32
+    u64::from(base.size_lo.get()) | (u64::from(high) << 32)
 }
 
 fn decode_blocks(geo: &Geometry, base: &RawBase) -> Result<u64, Problem> {
@@ -501,7 +501,7 @@ fn decode_blocks(geo: &Geometry, base: &RawBase) -> Result<u64, Problem> {
     if !geo.features.has_ro_compat(ro_compat::HUGE_FILE) {
         return Ok(low);
     }
-    let count = low | u64::from(base.blocks_hi.get()) << 32;
+    let count = low | (u64::from(base.blocks_hi.get()) << 32);
     if base.flags.get() & flags::HUGE_FILE == 0 {
         return Ok(count);
     }
@@ -514,7 +514,7 @@ fn decode_file_acl(geo: &Geometry, base: &RawBase) -> Option<PhysicalBlock> {
         true => base.file_acl_hi.get(),
         false => 0,
     };
-    match u64::from(base.file_acl_lo.get()) | u64::from(high) << 32 {
+    match u64::from(base.file_acl_lo.get()) | (u64::from(high) << 32) {
         0 => None,
         block => Some(PhysicalBlock(block)),
     }
@@ -566,7 +566,7 @@ fn verify_checksum(
     let computed = checksum(geo, ino, base.generation.get(), bytes, extra.is_some());
     let low = u32::from(base.checksum_lo.get());
     let good = match extra {
-        Some(extra) => computed == low | u32::from(extra.checksum_hi.get()) << 16,
+        Some(extra) => computed == low | (u32::from(extra.checksum_hi.get()) << 16),
         None => computed & 0xffff == low,
     };
     ensure(good, Problem::bad_checksum("inode checksum is wrong", low))

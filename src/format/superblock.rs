@@ -292,5 +292,5 @@ impl RawSuperblock {
 }
 
 fn join(lo: U32, hi: u32) -> u64 {
-    u64::from(lo.get()) | u64::from(hi) << 32
+    u64::from(lo.get()) | (u64::from(hi) << 32)
 }

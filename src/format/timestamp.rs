@@ -40,7 +40,7 @@ impl Timestamp {
         let clamped = self.seconds.clamp(i32::MIN.into(), MAX_SECONDS);
         let low = clamped as i32;
         let epoch = ((clamped - i64::from(low)) >> 32) as u32 & 3;
-        (U32::new(low as u32), U32::new(self.nanos << 2 | epoch))
+        (U32::new(low as u32), U32::new((self.nanos << 2) | epoch))
     }
 }
 

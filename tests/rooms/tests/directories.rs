@@ -229,7 +229,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 /// A name of `len` bytes, high ones among them.
 fn name_of(n: u16, len: u8) -> Vec<u8> {
-    let mut noise = Noise(u64::from(n) << 8 | u64::from(len) | 1 << 40);
+    let mut noise = Noise((u64::from(n) << 8) | u64::from(len) | (1 << 40));
     (0..len)
         .map(|_| match noise.next() as u8 {
             0 | b'/' | b'.' => b'x',
@@ -592,10 +592,8 @@ fn hashes_are_those_of_debugfs() {
             geo.hash_seed = seed;
             let mut hasher = Hasher::new(&geo).with(algorithms[number % 3]);
             hasher.unsigned = number >= 3;
-            let script: String = NAMES
-                .iter()
-                .map(|name| format!("dx_hash -h {number} -s {uuid} \"{name}\"\n"))
-                .collect();
+            let command = |name| format!("dx_hash -h {number} -s {uuid} \"{name}\"\n");
+            let script = NAMES.iter().map(command).collect::<Vec<_>>().concat();
             let theirs: Vec<String> = image
                 .debugfs(&script)
                 .lines()

@@ -162,7 +162,7 @@ fn a_file_written_and_punched_and_converted_all_over() {
             tree,
             (0..3000u32)
                 .step_by(2)
-                .map(|i| i * 7 % 3001 & !1)
+                .map(|i| (i * 7 % 3001) & !1)
                 .collect::<std::collections::BTreeSet<_>>()
                 .into_iter(),
         );

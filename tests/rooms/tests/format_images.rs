@@ -71,7 +71,7 @@ fn check_inodes(image: &Image, group: GroupNumber, bits: &[u8]) -> usize {
     for bit in 0..geo.inodes_per_group {
         let ino = geo.inode_at(group, bit).unwrap();
         let bytes = image.inode_bytes(ino);
-        let in_use = bits[bit as usize / 8] & 1 << (bit % 8) != 0;
+        let in_use = bits[bit as usize / 8] & (1 << (bit % 8)) != 0;
         match DiskInode::parse(geo, ino, &bytes) {
             Ok(inode) => {
                 assert!(in_use, "inode {ino} is free");
