@@ -18,7 +18,7 @@
 
 # CMD is for the guest's shell: make leaves its dollars alone.
 override CMD := $(value CMD)
-export CMD DISK FS KEEP SEED ONLY CASE TIMEOUT MKFS MOUNT VERBOSE
+export DEBUG CMD DISK FS KEEP SEED ONLY CASE TIMEOUT MKFS MOUNT VERBOSE
 
 .PHONY: module run check shell guest setup install clean
 

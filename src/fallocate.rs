@@ -7,6 +7,7 @@
 //! are unwritten, removed ones read as zeros.
 
 use crate::{
+    errortag::Tag,
     format::geometry::BLOCK_BITS,
     inode::mapping_env::InodeEnv,
     iomap::{
@@ -91,6 +92,7 @@ fn punch(inode: &Inode<Ext4>, range: Range<u64>) -> Result {
         return Ok(());
     }
     inode.truncate_cache_range(first..last);
+    inode.sb().info().errortags.pass(Tag::Remove)?;
     inode.info().completions().drain();
     let env = InodeEnv::new(inode);
     let mut handle = env.start_handle(Operation::Remove)?;

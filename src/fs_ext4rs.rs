@@ -14,6 +14,7 @@ mod bindings;
 pub mod alloc;
 pub(crate) mod dir;
 pub mod dirblock;
+pub mod errortag;
 pub mod extent_status;
 pub mod extents;
 pub(crate) mod fallocate;

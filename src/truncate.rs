@@ -20,6 +20,7 @@
 //! between two steps.
 
 use crate::{
+    errortag::Tag,
     extent_status::END_OF_FILE_SPACE,
     format::units::LogicalBlock,
     inode::{self, mapping_env::InodeEnv},
@@ -126,6 +127,7 @@ fn shrink(inode: &Inode<Ext4>, new: u64) -> Result {
 ///
 /// Those of tree, allocator and journal; the inode stays an orphan then.
 pub(crate) fn remove_from(inode: &Inode<Ext4>, start: LogicalBlock) -> Result {
+    inode.sb().info().errortags.pass(Tag::Remove)?;
     inode.info().completions().drain();
     let env = InodeEnv::new(inode);
     let mut handle = env.start_handle(Operation::Remove)?;

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     alloc::{self, block_goal, GroupTable, Space},
+    errortag::Tag,
     extent_status::{self, StatusTree},
     extents::{self, Found, Progress},
     format::{
@@ -147,6 +148,10 @@ impl<'a> MapperEnv for InodeEnv<'a> {
             data: self.inode.info().data.write(),
             _nofs,
         }
+    }
+
+    fn errortag(&self, tag: Tag) -> Result {
+        self.inode.sb().info().errortags.pass(tag)
     }
 
     fn note_retry(&self) {

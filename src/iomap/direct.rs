@@ -12,6 +12,7 @@ use super::{
     writeback::record,
 };
 use crate::{
+    errortag::Tag,
     kern::{
         direct::DirectEnd,
         inode::Inode,
@@ -52,6 +53,7 @@ impl DirectEnd for DirectWriteEnd {
     type Fs = Ext4;
 
     fn written(inode: &Inode<Ext4>, range: Range<u64>, unwritten: bool) -> Result {
+        inode.sb().info().errortags.pass(Tag::DirectDone)?;
         // Only a write that holds the rwsem for writing, and waits, gets past the end.
         if range.end > inode.size() {
             inode.set_size(range.end);

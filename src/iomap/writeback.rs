@@ -26,6 +26,7 @@ use super::{
     write::give_back,
 };
 use crate::{
+    errortag::Tag,
     inode::mapping_env::InodeEnv,
     kern::{
         inode::Inode,
@@ -56,6 +57,7 @@ impl Writeback for Ext4Writeback {
         let mapping = map_bytes(inode, dirty.pos..limit, Intent::Writeback)?.ok_or(EFBIG)?;
         stats.map_calls.add(1);
         stats.mapped_blocks.add(mapping.extent.len());
+        inode.sb().info().errortags.pass(Tag::WritebackMapped)?;
         Ok(Some(to_iomap(&mapping)))
     }
 
@@ -95,7 +97,7 @@ impl Completion for Ext4Writeback {
     fn complete(inode: &Inode<Ext4>, finished: &Finished) -> Result {
         let fs = inode.sb().info();
         fs.writeback.completions_worker.add(1);
-        if let Err(error) = finished.outcome {
+        if let Err(error) = finished.outcome.and(fs.errortags.pass(Tag::Completion)) {
             crate::fs_err!(
                 inode.sb(),
                 "inode #{}: I/O error {} writing bytes {} to {}",
@@ -107,7 +109,7 @@ impl Completion for Ext4Writeback {
             if let Some(journal) = fs.journal().filter(|_| fs.options().data_err_abort) {
                 journal.abort(error);
             }
-            return Ok(());
+            return Err(error);
         }
         record(inode, finished).inspect_err(|error| {
             crate::fs_err!(

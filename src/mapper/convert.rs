@@ -3,6 +3,7 @@
 //! Completion: the data is on disk, so the blocks become written.
 
 use super::env::{MapperEnv, Operation};
+use crate::errortag::Tag;
 use crate::extent_status::Spare;
 use crate::format::units::LogicalBlock;
 use core::ops::Range;
@@ -43,6 +44,7 @@ fn convert<E: MapperEnv>(
     handle: &mut E::Handle,
 ) -> Result {
     while !range.is_empty() {
+        env.errortag(Tag::Convert)?;
         let mut data = env.lock_write();
         let result = env.tree_convert(&mut data, handle, range.clone());
         let done = *result.as_ref().unwrap_or(&range.end);

@@ -2,6 +2,7 @@
 
 //! What the mapper needs of an inode and of the file system around it.
 
+use crate::errortag::Tag;
 use crate::extent_status::{Extent, StatusTree};
 use crate::format::units::{LogicalBlock, PhysicalBlock};
 use core::ops::{Deref, DerefMut, Range};
@@ -77,6 +78,15 @@ pub trait MapperEnv {
     /// here, to show that it would notice.
     fn unchanged(&self, _held: &Self::Data, since: u64) -> bool {
         self.with_status(|tree| tree.sequence()) == since
+    }
+
+    /// A task comes by `tag`: a test may hold it there, or let it fail.
+    ///
+    /// # Errors
+    ///
+    /// Those that the test asked for.
+    fn errortag(&self, _tag: Tag) -> Result {
+        Ok(())
     }
 
     /// A re-check failed and the mapper goes back to the lookup; for the counters.

@@ -4,6 +4,7 @@
 
 use super::env::{MapperEnv, Operation, Want};
 use super::size::MAX_RUN;
+use crate::errortag::Tag;
 use crate::extent_status::{Extent, Spare, State, END_OF_FILE_SPACE};
 use crate::format::units::LogicalBlock;
 use kernel::prelude::*;
@@ -123,7 +124,11 @@ fn map_with<E: MapperEnv>(
 ) -> Result<Mapping> {
     loop {
         let found = look_up(env, request)?;
-        let done = match request.intent.step(found.extent.state()) {
+        let step = request.intent.step(found.extent.state());
+        if !matches!(step, Step::Nothing) {
+            env.errortag(Tag::MapFound)?;
+        }
+        let done = match step {
             Step::Nothing => Some(found),
             Step::Reserve => reserve_delayed(env, &found)?,
             Step::Allocate => {
@@ -263,6 +268,7 @@ fn allocate<E: MapperEnv>(
         return Ok(None);
     }
     // Now what was found is the truth, and stays it until the semaphore is dropped.
+    env.errortag(Tag::MapAllocate)?;
     let blank = found.extent;
     let mut want = Want {
         at: blank.start(),

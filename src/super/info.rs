@@ -2,6 +2,7 @@
 
 //! Everything that one mounted file system has (`s_fs_info`).
 
+use super::errortags::ErrorTags;
 use super::groups::Groups;
 use super::health::Health;
 use super::options::Options;
@@ -77,6 +78,8 @@ pub(crate) struct SuperInfo {
     pub(crate) completions: Workqueue,
     /// `/proc/fs/ext4rs/<device>`.
     pub(crate) proc: SetOnce<Published>,
+    /// Where tests hold tasks up; nothing in a release build.
+    pub(crate) errortags: Arc<ErrorTags>,
     /// What was found wrong.
     #[pin]
     pub(crate) health: Health,
@@ -123,6 +126,7 @@ impl SuperInfo {
                 writeback: Arc::new(WritebackStats::new(), GFP_KERNEL)?,
                 completions: Workqueue::new(c"ext4rs-io", name)?,
                 proc: SetOnce::new(),
+                errortags: Arc::pin_init(ErrorTags::new(), GFP_KERNEL)?,
                 health <- Health::new(state),
                 deferred <- DeferredWork::new(write_out::deferred),
                 journal: SetOnce::new(),

@@ -25,6 +25,8 @@
 //! [`unmount`]: unmount::close
 //! [`write_out`]: write_out::commit
 
+#[cfg_attr(not(CONFIG_EXT4RS_DEBUG), path = "no_errortags.rs")]
+pub(crate) mod errortags;
 pub(crate) mod groups;
 pub(crate) mod health;
 pub(crate) mod info;

@@ -6,6 +6,8 @@
 pub mod alloc;
 #[path = "../../../src/dirblock/mod.rs"]
 pub mod dirblock;
+#[path = "../../../src/errortag.rs"]
+pub mod errortag;
 #[path = "../../../src/extent_status/mod.rs"]
 pub mod extent_status;
 #[path = "../../../src/extents/mod.rs"]
