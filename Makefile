@@ -3,6 +3,7 @@
 #   make           build ext4rs.ko for Debian's stock kernel
 #   make run       the whole way once: real files, then e2fsck and C ext4 judge
 #   make check     every check there is
+#   make bench     ext4rs, C ext4 and XFS side by side (Documentation/performance.md)
 #   make shell     a shell in a guest with ext4rs mounted at /mnt
 #   make guest CMD='mount -t $FS $DEV /mnt && ls -la /mnt'
 #                  one command in a fresh guest: ext4rs.ko is rebuilt and
@@ -19,8 +20,9 @@
 # CMD is for the guest's shell: make leaves its dollars alone.
 override CMD := $(value CMD)
 export DEBUG CMD DISK FS KEEP SEED ONLY CASE TIMEOUT MKFS MOUNT VERBOSE
+export MODE ROUNDS BASE OUT REVISION
 
-.PHONY: module run check shell guest setup install clean
+.PHONY: module run check bench shell guest setup install clean
 
 # Inside the tool tree already.
 ifneq ($(wildcard /etc/ext4rs-packages),)
@@ -41,7 +43,8 @@ clean:
 	@scripts/enter clean
 endif
 
-run check shell guest setup:
+bench: REVISION = $(shell git describe --always --dirty 2>/dev/null)
+run check bench shell guest setup:
 	@scripts/enter $@
 
 # Where modprobe, and so mount(8), looks for modules that did not come with

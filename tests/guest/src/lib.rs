@@ -69,3 +69,14 @@ pub struct Outcome {
     /// Why it could not be unmounted.
     pub unmount: Option<i32>,
 }
+
+/// How long a number of like operations took (`guest bench`).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Storm {
+    /// Which operation.
+    pub name: String,
+    /// How often.
+    pub operations: u64,
+    /// All of them together.
+    pub nanoseconds: u64,
+}

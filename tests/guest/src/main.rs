@@ -4,6 +4,7 @@
 //! test programs by name.
 
 mod agent;
+mod bench;
 mod crash;
 mod fill;
 mod hostile;
@@ -24,6 +25,8 @@ enum Command {
         #[arg(default_value = "")]
         only: String,
     },
+    /// Storms of metadata operations on COUNT files below DIR, timed.
+    Bench { dir: PathBuf, count: u64 },
     /// Write to DIR until cut off; say what was synced.
     CrashWrite {
         dir: PathBuf,
@@ -58,6 +61,7 @@ fn main() -> Result<()> {
     }
     match Command::parse() {
         Command::Ops { dir, only } => ops::run(&dir, &only),
+        Command::Bench { dir, count } => bench::run(&dir, count),
         Command::CrashWrite { dir, seed, seconds } => crash::write(&dir, seed, seconds),
         Command::CrashVerify { dir } => crash::verify(&dir),
         Command::Hostile {

@@ -5,6 +5,7 @@
 //! - `base.cpio`: busybox, the tools of e2fsprogs and util-linux, the stock
 //!   kernel's modules; made once.
 //! - `fio.cpio`: fio with its many libraries, for the scenarios that ask.
+//! - `bench.cpio`: XFS, for `make bench`.
 //! - what changes with each run (ext4rs.ko, the `guest` program) is appended
 //!   by [`crate::qemu`].
 
@@ -79,6 +80,28 @@ pub fn prepare(cache: &Cache, kernel: &Kernel) -> Result<()> {
         |_| {
             base(cache, kernel)?;
             fio(cache)
+        },
+    )
+}
+
+/// `bench.cpio`: what `make bench` compares with.
+pub fn bench(cache: &Cache, kernel: &Kernel) -> Result<()> {
+    let inputs = format!("{} 1", kernel.release);
+    cache.step(
+        "guest-bench",
+        "adding XFS to the guest",
+        &inputs,
+        "run the command again",
+        |_| {
+            let mut out = create(&cache.path("bench.cpio"))?;
+            programs(&mut out, &["mkfs.xfs"])?;
+            for path in module_closure(kernel, &["xfs"])? {
+                add_module(&mut out, &path)?;
+            }
+            let list = list_of(kernel, &["xfs"])?;
+            out.data("modules/xfs.list", 0o644, list.as_bytes())?;
+            out.finish()?.flush()?;
+            Ok(())
         },
     )
 }

@@ -3,6 +3,7 @@
 //! The host tool: sets the cache up, builds the module, runs guests, and
 //! judges what ext4rs wrote. It runs inside the tool tree (scripts/enter).
 
+mod bench;
 mod cache;
 mod check;
 mod cpio;
@@ -39,6 +40,8 @@ enum Cli {
     Run(run::RunArgs),
     /// Every check there is.
     Check(check::CheckArgs),
+    /// ext4rs, C ext4 and XFS side by side, measured.
+    Bench(bench::BenchArgs),
     /// An interactive shell in a guest with the file system at /mnt.
     Shell(shell::ShellArgs),
 }
@@ -63,6 +66,7 @@ fn run() -> Result<ExitCode> {
         Cli::Module => module::build(&cache).map(|_| ExitCode::SUCCESS),
         Cli::Run(args) => run::run(&cache, &args),
         Cli::Check(args) => check::run(&cache, &args),
+        Cli::Bench(args) => bench::run(&cache, &args),
         Cli::Guest(args) => shell::guest(&cache, &args),
         Cli::Shell(args) => shell::interactive(&cache, &args),
     }

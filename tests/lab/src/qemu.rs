@@ -35,6 +35,11 @@ pub struct Machine<'a> {
     pub disks: Vec<Disk>,
     pub fio: bool,
     pub console: bool,
+    /// With what `make bench` needs: a little more memory, XFS.
+    pub bench: bool,
+    /// One CPU whose clock advances a nanosecond for each instruction, and jumps when it is idle:
+    /// time in the guest is a count of instructions.
+    pub counted: bool,
 }
 
 pub struct Disk {
@@ -110,6 +115,9 @@ fn initrd(machine: &Machine<'_>, to: &Path) -> Result<()> {
     if machine.fio {
         parts.push("fio.cpio");
     }
+    if machine.bench {
+        parts.push("bench.cpio");
+    }
     for part in parts {
         std::io::copy(&mut File::open(machine.cache.path(part))?, &mut out)?;
     }
@@ -183,12 +191,27 @@ impl Machine<'_> {
         let socket = dir.join("port");
         let image = dir.join("initrd");
         initrd(self, &image)?;
-        let accelerator = accelerator(self.cache)?;
+        let accelerator = match self.counted {
+            true => "tcg",
+            false => accelerator(self.cache)?,
+        };
+        // String moves of these CPUs would count a byte at a time if they had erms or fsrm.
+        let cpu = match accelerator {
+            "kvm" => "host",
+            _ if self.counted => "Nehalem,+invtsc",
+            _ => "Nehalem",
+        };
+        let counting: &[&str] = match self.counted {
+            true => &["-icount", "shift=0,sleep=off"],
+            false => &[],
+        };
 
         let mut qemu = Command::new("qemu-system-x86_64");
         qemu.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"])
-            .args(["-machine", "q35", "-smp", "2", "-m", "2G", "-accel", accelerator])
-            .args(["-cpu", if accelerator == "kvm" { "host" } else { "Nehalem" }])
+            .args(["-machine", "q35", "-accel", accelerator, "-cpu", cpu])
+            .args(["-smp", if self.counted { "1" } else { "2" }])
+            .args(["-m", if self.bench { "3G" } else { "2G" }])
+            .args(counting)
             .args(["-bios", "qboot.rom"])
             .arg("-kernel").arg(self.kernel.image())
             .arg("-initrd").arg(&image)

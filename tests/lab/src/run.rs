@@ -84,6 +84,8 @@ pub fn run(cache: &Cache, args: &RunArgs) -> Result<ExitCode> {
         ],
         fio: true,
         console: false,
+        bench: false,
+        counted: false,
     };
     let clock = Clock::start(&format!("booting {}", kernel.release));
     let mut guest = machine.boot()?;

@@ -98,6 +98,8 @@ pub fn guest(cache: &Cache, args: &GuestArgs) -> Result<ExitCode> {
         disks: vec![Disk::new(&image)],
         fio: args.cmd.contains("fio"),
         console: false,
+        bench: false,
+        counted: false,
     };
     let mut guest = machine.boot()?;
     eprintln!("guest: up in {:.1} s", guest.boot.as_secs_f64());
@@ -152,6 +154,8 @@ pub fn interactive(cache: &Cache, args: &ShellArgs) -> Result<ExitCode> {
         disks: vec![Disk::new(&image)],
         fio: true,
         console: true,
+        bench: false,
+        counted: false,
     };
     let mut guest = machine.boot()?;
     let fs = &args.common.fs;

@@ -131,6 +131,8 @@ pub fn boot(lab: &Lab<'_>, disks: Vec<Disk>, fio: bool) -> Result<Guest> {
         disks,
         fio,
         console: false,
+        bench: false,
+        counted: false,
     };
     let mut guest = machine.boot()?;
     if lab.module.is_some() {

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `make bench`: ext4rs, C ext4 and XFS of the stock kernel side by side in
+//! one guest, on RAM disks, round by round.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`ops`], `data.fio` | the rows: operations, amounts, aims |
+//! | [`guest`] | the guest, and one turn of one file system in it |
+//! | [`results`] | the figures of a run, as a file to compare with |
+//! | [`table`] | ratios with their spread, for people |
+//! | [`chart`] | the ratios as a picture |
+//!
+//! Two modes. *counted*: QEMU advances the guest's clock by a nanosecond for
+//! each instruction, so that time is a count of instructions and repeats.
+//! *real*: the clock on the wall, which needs KVM to mean anything.
+
+mod chart;
+mod guest;
+mod ops;
+mod results;
+mod table;
+
+use crate::cache::{Cache, Clock};
+use crate::{kernel, klog, module};
+use anyhow::{ensure, Context, Result};
+use clap::{Args, ValueEnum};
+use ops::Amount;
+use results::{Results, FILE_SYSTEMS};
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Args)]
+pub struct BenchArgs {
+    /// What time is
+    #[arg(long, env = "MODE", default_value = "counted")]
+    mode: Mode,
+    /// How often each file system has its turn
+    #[arg(long, env = "ROUNDS", default_value_t = 3)]
+    rounds: usize,
+    /// Only the rows whose names contain one of these words
+    #[arg(long, env = "ONLY", default_value = "")]
+    only: String,
+    /// The commit that is measured
+    #[arg(long, env = "REVISION", default_value = "unknown")]
+    revision: String,
+    /// Results of an earlier run to compare with
+    #[arg(long, env = "BASE")]
+    base: Option<PathBuf>,
+    /// Where results and chart go; without it, into the cache
+    #[arg(long, env = "OUT")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// One nanosecond for each instruction
+    Counted,
+    /// The clock on the wall
+    Real,
+}
+
+impl Mode {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Counted => "counted",
+            Self::Real => "real",
+        }
+    }
+
+    fn amount(self) -> Amount {
+        match self {
+            Self::Counted => Amount {
+                file: 16 << 20,
+                small: 1 << 20,
+                files: 1600,
+            },
+            Self::Real => Amount {
+                file: 64 << 20,
+                small: 4 << 20,
+                files: 8000,
+            },
+        }
+    }
+}
+
+pub fn run(cache: &Cache, args: &BenchArgs) -> Result<ExitCode> {
+    ensure!(args.rounds > 0, "ROUNDS=0 measures nothing");
+    let base = args
+        .base
+        .as_ref()
+        .map(|path| Results::load(&cache.repo.join(path)))
+        .transpose()?;
+    let kernel = kernel::prepare(cache)?;
+    let module = module::build(cache)?;
+    let program = module::build_guest_program(cache)?;
+    let clock = Clock::start(&format!("booting {}", kernel.release));
+    let mut guest = guest::boot(cache, &kernel, &program, &module, args.mode)?;
+    clock.done();
+
+    let mut results = Results::new(&kernel.release, args.mode.name(), &args.revision);
+    for round in 0..args.rounds {
+        let clock = Clock::start(&format!("round {} of {}", round + 1, args.rounds));
+        for turn in 0..FILE_SYSTEMS.len() {
+            // another one begins in each round
+            let fs = (round + turn) % FILE_SYSTEMS.len();
+            let turn = guest::turn(&mut guest, fs, args.mode.amount(), &args.only)
+                .with_context(|| format!("{} in round {}", FILE_SYSTEMS[fs], round + 1))?;
+            results.add(fs, turn);
+        }
+        clock.done();
+    }
+    let log = guest.log_text()?;
+    drop(guest);
+
+    let stem = match &args.out {
+        Some(path) => cache.repo.join(path),
+        None => cache
+            .path("log")
+            .join(format!("bench-{}", args.mode.name())),
+    };
+    let (json, svg) = (stem.with_extension("json"), stem.with_extension("svg"));
+    results.save(&json)?;
+    fs::write(&svg, chart::draw(&results))?;
+    print!("{}", table::ratios(&results, base.as_ref()));
+    println!("results: {}", json.display());
+    println!("chart:   {}", svg.display());
+
+    let trouble = klog::trouble(&log, &[]);
+    if let Some(line) = trouble.first() {
+        anyhow::bail!(
+            "the kernel log has {} lines it must not have, such as `{line}`",
+            trouble.len()
+        );
+    }
+    let failed = results.failures();
+    for failure in &failed {
+        println!("FAILED {failure}");
+    }
+    Ok(match failed.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
