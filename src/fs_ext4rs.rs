@@ -4,9 +4,7 @@
 //!
 //! This file is wiring only: the module's head and its rooms.
 
-use kern::fs_context::Registration;
 use kern::inode::InodeCacheGuard;
-use kern::proc::Directory;
 use kernel::prelude::*;
 
 mod bindings;
@@ -44,21 +42,19 @@ impl kern::fs::FileSystem for Ext4 {
 }
 
 /// The loaded module. Dropped in the order of the fields.
-#[pin_data]
 struct Ext4Rs {
-    #[pin]
-    _registration: Registration<Ext4>,
+    _types: superblock::types::Types,
     _inodes: InodeCacheGuard<Ext4>,
-    _proc: Directory,
 }
 
-impl kernel::InPlaceModule for Ext4Rs {
-    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
-            _proc: Directory::new(superblock::proc::ROOT)?,
-            _inodes: superblock::ops::INODES.create()?,
-            _registration <- Registration::new(module),
-        }? Error)
+impl kernel::Module for Ext4Rs {
+    fn init(module: &'static ThisModule) -> Result<Self> {
+        let inodes = superblock::ops::INODES.create()?;
+        let stand_in = module_parameters::register_ext4.value();
+        Ok(Self {
+            _types: superblock::types::Types::register(module, stand_in)?,
+            _inodes: inodes,
+        })
     }
 }
 
@@ -69,4 +65,10 @@ module! {
     description: "ext4 file system in Rust, with iomap",
     license: "GPL",
     alias: ["fs-ext4rs"],
+    params: {
+        register_ext4: bool {
+            default: false,
+            description: "Stand in for C ext4: mount ext4, ext3 and ext2 as well",
+        },
+    },
 }

@@ -46,7 +46,7 @@ pub struct Counters {
     /// `s_r_blocks_count`.
     root_reserve: AtomicU64,
     /// Kept back for [`Claimant::Writeback`].
-    pool: u64,
+    pool: AtomicU64,
     free_inodes: AtomicU32,
     directories: AtomicU32,
     /// How often a figure would have gone below zero: zero, or there is a bug.
@@ -80,7 +80,7 @@ impl Counters {
             reserved: AtomicU64::new(0),
             uncommitted: AtomicU64::new(0),
             root_reserve: AtomicU64::new(root_reserve),
-            pool: (blocks / POOL_SHARE).min(POOL_MAX),
+            pool: AtomicU64::new((blocks / POOL_SHARE).min(POOL_MAX)),
             free_inodes: AtomicU32::new(free_inodes),
             directories: AtomicU32::new(directories),
             mismatches: AtomicU32::new(0),
@@ -90,8 +90,8 @@ impl Counters {
     /// What `claimant` must leave alone.
     fn floor(&self, claimant: Claimant) -> u64 {
         match claimant {
-            Claimant::User => self.pool.saturating_add(self.root_reserve.load(Relaxed)),
-            Claimant::Privileged => self.pool,
+            Claimant::User => self.pool().saturating_add(self.root_reserve.load(Relaxed)),
+            Claimant::Privileged => self.pool(),
             Claimant::Writeback => 0,
         }
     }
@@ -182,6 +182,16 @@ impl Counters {
     /// How often the books did not balance; zero, or there is a bug.
     pub fn mismatches(&self) -> u32 {
         self.mismatches.load(Relaxed)
+    }
+
+    /// Blocks kept back for [`Claimant::Writeback`].
+    pub fn pool(&self) -> u64 {
+        self.pool.load(Relaxed)
+    }
+
+    /// Changes how many blocks are kept back.
+    pub fn set_pool(&self, blocks: u64) {
+        self.pool.store(blocks, Relaxed);
     }
 
     /// Changes root's reserve (`s_r_blocks_count`).

@@ -23,6 +23,7 @@
 #include <linux/iomap.h>
 #include <linux/iversion.h>
 #include <linux/jbd2.h>
+#include <linux/kobject.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/mpage.h>
@@ -44,6 +45,7 @@
 #include <linux/splice.h>
 #include <linux/statfs.h>
 #include <linux/swap.h>
+#include <linux/sysfs.h>
 #include <linux/uio.h>
 #include <linux/uuid.h>
 #include <linux/workqueue.h>

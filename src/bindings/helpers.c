@@ -108,6 +108,7 @@ kuid_t ext4rs_helper_current_fsuid(void)
 
 /* One file a topic, as rooms grow. */
 #include "helpers/jbd2.c"
+#include "helpers/sysfs.c"
 
 /* File data: page cache, iomap, completion. */
 

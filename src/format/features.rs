@@ -118,6 +118,15 @@ const RO_COMPAT_NAMES: [(u32, &str); 14] = [
     (ro_compat::ORPHAN_PRESENT, "orphan_present"),
 ];
 
+/// The file system by whose name a mount was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Generation {
+    Ext2,
+    Ext3,
+    Ext4,
+}
+
 /// The three feature words of a superblock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Features {
@@ -167,6 +176,32 @@ impl Features {
         }
         if !self.has_incompat(incompat::EXTENTS) {
             return Err(Problem::unsupported("a file system without extent", 0));
+        }
+        Ok(())
+    }
+
+    /// Whether `generation` has all of the features; names the first that it has not.
+    pub fn check_generation(&self, generation: Generation, read_only: bool) -> Result<(), Problem> {
+        const INCOMPAT: u32 = incompat::FILETYPE | incompat::META_BG;
+        const RO_COMPAT: u32 =
+            ro_compat::SPARSE_SUPER | ro_compat::LARGE_FILE | ro_compat::BTREE_DIR;
+        let known = match generation {
+            Generation::Ext4 => return Ok(()),
+            Generation::Ext3 => INCOMPAT | incompat::RECOVER,
+            Generation::Ext2 => INCOMPAT,
+        };
+        if generation == Generation::Ext3 && !self.has_compat(compat::HAS_JOURNAL) {
+            return Err(Problem::unsupported("an ext3 without a journal", 0));
+        }
+        let newer = self.incompat & !known;
+        if newer != 0 {
+            let name = first_name(&INCOMPAT_NAMES, newer);
+            return Err(Problem::unsupported(name, newer.into()));
+        }
+        let newer = self.ro_compat & !RO_COMPAT;
+        if newer != 0 && !read_only {
+            let name = first_name(&RO_COMPAT_NAMES, newer);
+            return Err(Problem::unsupported(name, newer.into()));
         }
         Ok(())
     }

@@ -4,6 +4,8 @@
 
 use crate::bindings;
 
+/// `CAP_SYS_ADMIN`: may do what else an administrator may.
+const CAP_SYS_ADMIN: i32 = 21;
 /// `CAP_SYS_RESOURCE`: may go beyond limits, such as root's reserve of blocks.
 const CAP_SYS_RESOURCE: i32 = 24;
 
@@ -23,4 +25,10 @@ pub fn in_group(gid: u32) -> bool {
 pub fn has_resource_capability() -> bool {
     // SAFETY: Reads the current task's own credentials; may sleep, as may the callers.
     unsafe { bindings::capable(CAP_SYS_RESOURCE) }
+}
+
+/// Whether the task has `CAP_SYS_ADMIN`. Says no to the audit log too.
+pub fn has_admin_capability() -> bool {
+    // SAFETY: As above.
+    unsafe { bindings::capable(CAP_SYS_ADMIN) }
 }

@@ -25,8 +25,8 @@ pub trait Mount: Close {
     /// The options of one mount or remount.
     type Params: Send + Sync;
 
-    /// The name for `mount -t`.
-    const NAME: &'static CStr;
+    /// What belongs to one registered type: a file system can have several names.
+    type Type: Send + Sync;
 
     /// No options given yet; `mounted` is there for a remount.
     fn new_params(mounted: Option<&SuperBlock<Self>>) -> Self::Params;
@@ -75,14 +75,14 @@ impl ContextLog<'_> {
 pub struct Registration<F: Mount> {
     #[pin]
     fs_type: Opaque<bindings::file_system_type>,
-    _fs: PhantomData<fn() -> F>,
+    own: F::Type,
     #[pin]
     _pin: PhantomPinned,
 }
 
 // SAFETY: Registering and unregistering may happen in different tasks.
 unsafe impl<F: Mount> Send for Registration<F> {}
-// SAFETY: Nothing can be done with a shared reference.
+// SAFETY: A shared reference gives `own` alone away, which is `Sync`.
 unsafe impl<F: Mount> Sync for Registration<F> {}
 
 impl<F: Mount> Registration<F> {
@@ -94,20 +94,25 @@ impl<F: Mount> Registration<F> {
         ..zeroed()
     };
 
-    /// Registers `F`.
+    /// Registers `F` as `name`, for `mount -t`.
     ///
     /// # Errors
     ///
     /// `EBUSY` where there is a type of that name.
-    pub fn new(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+    pub fn new(
+        module: &'static ThisModule,
+        name: &'static CStr,
+        own: F::Type,
+    ) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
+            own,
             fs_type <- Opaque::try_ffi_init(|slot: *mut bindings::file_system_type| {
                 // SAFETY: `slot` is valid for writes; it stays where it is until `drop`, which
                 // unregisters it.
                 unsafe {
                     slot.write(core::mem::zeroed());
                     (*slot).owner = module.as_ptr().cast();
-                    (*slot).name = F::NAME.as_char_ptr();
+                    (*slot).name = name.as_char_ptr();
                     (*slot).init_fs_context = Some(init_fs_context::<F>);
                     (*slot).kill_sb = Some(kill_sb::<F>);
                     (*slot).fs_flags = (bindings::FS_REQUIRES_DEV
@@ -116,9 +121,38 @@ impl<F: Mount> Registration<F> {
                     to_result(bindings::register_filesystem(slot))
                 }
             }),
-            _fs: PhantomData,
             _pin: PhantomPinned,
         })
+    }
+
+    /// What belongs to the registered type `fs_type`.
+    ///
+    /// # Safety
+    ///
+    /// `fs_type` is the field of a registration of `F` that lives as long as `'a`.
+    unsafe fn own_of<'a>(fs_type: *mut bindings::file_system_type) -> &'a F::Type {
+        // SAFETY: By the caller's word.
+        unsafe {
+            let registration = fs_type.byte_sub(core::mem::offset_of!(Self, fs_type));
+            &(*registration.cast::<Self>()).own
+        }
+    }
+}
+
+impl<F: Mount> SuperBlock<F> {
+    /// What belongs to the type by whose name it was mounted.
+    pub fn own_type(&self) -> &F::Type {
+        // SAFETY: `s_type` is set once, to one of our registrations, and a super block keeps the
+        // module loaded, which owns them.
+        unsafe { Registration::<F>::own_of((*self.as_ptr()).s_type) }
+    }
+}
+
+impl<F: Mount> NewSuperBlock<'_, F> {
+    /// As [`SuperBlock::own_type`].
+    pub fn own_type(&self) -> &F::Type {
+        // SAFETY: As there.
+        unsafe { Registration::<F>::own_of((*self.as_ptr()).s_type) }
     }
 }
 

@@ -32,6 +32,7 @@ pub mod rwsem;
 pub mod super_block;
 pub mod super_buffer;
 pub mod super_ops;
+pub(crate) mod sysfs;
 pub mod time;
 pub mod workqueue;
 pub mod writeback;

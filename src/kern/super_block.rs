@@ -166,6 +166,11 @@ impl<'a, F: FileSystem> NewSuperBlock<'a, F> {
         Self(sb, PhantomData)
     }
 
+    /// The C object.
+    pub(super) fn as_ptr(&self) -> *mut bindings::super_block {
+        self.0.as_ptr()
+    }
+
     /// The device's name, for messages.
     pub fn id(&self) -> &'a CStr {
         // SAFETY: `s_id` is a terminated string in the object, set before `fill_super`.

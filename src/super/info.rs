@@ -6,7 +6,7 @@ use super::errortags::ErrorTags;
 use super::groups::Groups;
 use super::health::Health;
 use super::options::Options;
-use super::proc::Published;
+use super::publish::Published;
 use super::write_out;
 use crate::alloc::GroupTable;
 use crate::format::superblock::{RawSuperblock, SUPERBLOCK_SIZE};
@@ -76,8 +76,8 @@ pub(crate) struct SuperInfo {
     pub(crate) writeback: Arc<WritebackStats>,
     /// Where completions of writeback run that need task context.
     pub(crate) completions: Workqueue,
-    /// `/proc/fs/ext4rs/<device>`.
-    pub(crate) proc: SetOnce<Published>,
+    /// Its files in sysfs and procfs.
+    pub(super) published: SetOnce<Published>,
     /// Where tests hold tasks up; nothing in a release build.
     pub(crate) errortags: Arc<ErrorTags>,
     /// What was found wrong.
@@ -125,7 +125,7 @@ impl SuperInfo {
                 sectors_at_mount: device.sectors_written(),
                 writeback: Arc::new(WritebackStats::new(), GFP_KERNEL)?,
                 completions: Workqueue::new(c"ext4rs-io", name)?,
-                proc: SetOnce::new(),
+                published: SetOnce::new(),
                 errortags: Arc::pin_init(ErrorTags::new(), GFP_KERNEL)?,
                 health <- Health::new(state),
                 deferred <- DeferredWork::new(write_out::deferred),

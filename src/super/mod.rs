@@ -35,7 +35,10 @@ pub(crate) mod ops;
 pub(crate) mod options;
 pub(crate) mod orphan;
 pub(crate) mod proc;
+pub(crate) mod publish;
 pub(crate) mod remount;
+pub(crate) mod sysfs;
+pub(crate) mod types;
 pub(crate) mod unmount;
 pub(crate) mod write_out;
 

@@ -119,6 +119,14 @@ fn check_request(
         say!(sb, "has both a journal inode and a journal device");
         return Err(EINVAL);
     }
+    if let Err(problem) = sb.own_type().check(&geometry.features, sb.is_read_only()) {
+        say!(
+            sb,
+            "cannot be mounted by this name: {}",
+            format_args!("{problem}")
+        );
+        return Err(EINVAL);
+    }
     if sb.is_read_only() {
         return Ok(());
     }
@@ -173,7 +181,7 @@ fn finish(sb: &Filling<'_, Ext4>, options: &Options) -> Result {
         mark_recovered(sb.get())?;
         fs_info!(sb.get(), "recovery complete");
     }
-    super::proc::publish(sb.get());
+    super::publish::publish(sb);
     let mode = if sb.is_read_only() { "ro" } else { "r/w" };
     fs_info!(sb.get(), "mounted {}", mode);
     Ok(())

@@ -5,6 +5,7 @@
 use super::health::start;
 use super::info::SuperInfo;
 use super::options::{Refusal, Request};
+use super::types::FsType;
 use super::{mount, remount, unmount, write_out};
 use crate::alloc::GroupTable;
 use crate::format::superblock::MAGIC;
@@ -52,7 +53,7 @@ impl Close for Ext4 {
 impl Mount for Ext4 {
     type Params = Request;
 
-    const NAME: &'static CStr = c"ext4rs";
+    type Type = FsType;
 
     fn new_params(_mounted: Option<&SuperBlock<Self>>) -> Request {
         Request::default()

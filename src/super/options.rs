@@ -115,49 +115,54 @@ impl Options {
 
     /// Prints what differs from `defaults`, for `/proc/mounts`.
     pub(crate) fn show(&self, defaults: &Self, out: &SeqFile) {
-        let flag = |now: bool, usual: bool, on: &str, off: &str| {
-            if now != usual {
-                seq_print!(out, ",{}", if now { on } else { off });
+        self.print(Some(defaults), ',', out);
+    }
+
+    /// Prints all of them, each on a line of its own after what is there already.
+    pub(crate) fn show_all(&self, out: &SeqFile) {
+        self.print(None, '\n', out);
+    }
+
+    /// Prints each option that differs from `defaults`, after `separator`.
+    fn print(&self, defaults: Option<&Self>, separator: char, out: &SeqFile) {
+        let differs = |get: fn(&Self) -> bool| defaults.is_none_or(|d| get(d) != get(self));
+        let flag = |get: fn(&Self) -> bool, on: &str, off: &str| {
+            if differs(get) {
+                seq_print!(out, "{}{}", separator, if get(self) { on } else { off });
             }
         };
         let number = |now: u32, usual: u32, name: &str| {
-            if now != usual {
-                seq_print!(out, ",{}={}", name, now);
+            if defaults.is_none() || now != usual {
+                seq_print!(out, "{}{}={}", separator, name, now);
             }
         };
-        if self.superblock_at != defaults.superblock_at {
-            seq_print!(out, ",sb={}", self.superblock_at);
+        if self.superblock_at != 1 {
+            seq_print!(out, "{}sb={}", separator, self.superblock_at);
         }
-        flag(self.minixdf, defaults.minixdf, "minixdf", "bsddf");
-        flag(self.grpid, defaults.grpid, "grpid", "nogrpid");
-        flag(self.discard, defaults.discard, "discard", "nodiscard");
-        flag(self.delalloc, defaults.delalloc, "delalloc", "nodelalloc");
-        flag(self.noload, defaults.noload, "norecovery", "recovery");
-        flag(self.barrier, defaults.barrier, "barrier", "nobarrier");
-        flag(
-            self.auto_da_alloc,
-            defaults.auto_da_alloc,
-            "auto_da_alloc",
-            "noauto_da_alloc",
-        );
+        flag(|o| o.minixdf, "minixdf", "bsddf");
+        flag(|o| o.grpid, "grpid", "nogrpid");
+        flag(|o| o.discard, "discard", "nodiscard");
+        flag(|o| o.delalloc, "delalloc", "nodelalloc");
+        flag(|o| o.noload, "norecovery", "recovery");
+        flag(|o| o.barrier, "barrier", "nobarrier");
+        flag(|o| o.auto_da_alloc, "auto_da_alloc", "noauto_da_alloc");
         number(self.resuid, 0, "resuid");
         number(self.resgid, 0, "resgid");
-        if self.errors != defaults.errors {
-            seq_print!(out, ",errors={}", self.errors.name());
+        if defaults.is_none_or(|d| d.errors != self.errors) {
+            seq_print!(out, "{}errors={}", separator, self.errors.name());
         }
-        number(self.commit_seconds(), defaults.commit, "commit");
-        number(
-            self.min_batch_time,
-            defaults.min_batch_time,
-            "min_batch_time",
-        );
+        number(self.commit_seconds(), DEFAULT_COMMIT, "commit");
+        number(self.min_batch_time, 0, "min_batch_time");
         number(
             self.max_batch_time,
-            defaults.max_batch_time,
+            DEFAULT_MAX_BATCH_TIME,
             "max_batch_time",
         );
+        if defaults.is_none() {
+            seq_print!(out, "{}data=ordered", separator);
+        }
         if self.data_err_abort {
-            seq_print!(out, ",data_err=abort");
+            seq_print!(out, "{}data_err=abort", separator);
         }
     }
 }

@@ -1,37 +1,47 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/proc/fs/ext4rs/<device>/`: what the file system tells about itself.
+//! The files of a mounted file system below `/proc/fs`.
 
-use crate::iomap::stats::WritebackStats;
-use crate::kern::proc::{Directory, File};
-use crate::kern::super_block::SuperBlock;
-use crate::{fs_warn, Ext4};
-use kernel::prelude::*;
-use kernel::str::CString;
+use super::publish::Mounted;
+use crate::alloc::GroupTable;
+use crate::format::units::GroupNumber;
+use crate::kern::proc::Show;
+use kernel::seq_file::SeqFile;
+use kernel::seq_print;
 
-/// Where the directories of all devices are; made when the module is loaded.
-pub(crate) const ROOT: &CStr = c"fs/ext4rs";
+/// All options as they are now, one a line.
+pub(super) struct AllOptions(pub(super) Mounted);
 
-/// A mounted file system's directory and its files, which go before it.
-pub(crate) struct Published {
-    _writeback: File<WritebackStats>,
-    _directory: Directory,
-}
-
-/// Makes the directory of a mounted file system. A mount does not fail for want of it.
-pub(super) fn publish(sb: &SuperBlock<Ext4>) {
-    if let Err(error) = try_publish(sb) {
-        fs_warn!(sb, "no directory in /proc ({:?})", error);
+impl Show for AllOptions {
+    fn show(&self, out: &SeqFile) {
+        let mode = if self.0.is_read_only() { "ro" } else { "rw" };
+        seq_print!(out, "{}", mode);
+        self.0.info().options().show_all(out);
+        seq_print!(out, "\n");
     }
 }
 
-fn try_publish(sb: &SuperBlock<Ext4>) -> Result {
-    let info = sb.info();
-    let path = CString::try_from_fmt(fmt!("fs/ext4rs/{}", sb.id().to_str()?))?;
-    let directory = Directory::new(&path)?;
-    info.proc.populate(Published {
-        _writeback: directory.file(c"writeback", info.writeback.clone())?,
-        _directory: directory,
-    });
-    Ok(())
+/// What there is to allocate in each block group.
+pub(super) struct FreeInGroups(pub(super) Mounted);
+
+impl Show for FreeInGroups {
+    fn show(&self, out: &SeqFile) {
+        let info = self.0.info();
+        let Ok(groups) = info.groups() else {
+            return;
+        };
+        seq_print!(out, "#group: free blocks, longest run, free inodes\n");
+        for number in 0..info.geometry.groups {
+            if let Some(summary) = groups.summary(GroupNumber(number)) {
+                seq_print!(
+                    out,
+                    "#{:<5}: {} {} {}\n",
+                    number,
+                    summary.free_blocks(),
+                    summary.longest(),
+                    summary.free_inodes()
+                );
+            }
+        }
+    }
 }

@@ -12,7 +12,7 @@ use kernel::prelude::*;
 /// Closes the journal and marks the superblock clean. The last inode is gone, and data and metadata
 /// have been written.
 pub(super) fn close(mut info: Pin<&mut SuperInfo>, read_only: bool) {
-    drop(core::mem::take(info.as_mut().project().proc));
+    drop(core::mem::take(info.as_mut().project().published));
     check_counters(&info);
     let orphans_left = !info.inodes.orphans.file_is_empty();
     info.inodes.orphans.release();

@@ -9,6 +9,7 @@ mod files;
 mod hostile;
 mod session;
 mod source;
+mod stand_in;
 
 use crate::cache::Cache;
 use crate::kernel::{self, Kernel};
@@ -66,6 +67,7 @@ const SOURCE: &[Check] = &[
 const GUEST: &[GuestCheck] = &[
     ("mount", files::mount),
     ("mount refused", files::mount_refused),
+    ("stand-in for C ext4", stand_in::stand_in),
     ("operations", files::operations),
     ("operations on C ext4", files::operations_on_ext4),
     ("full disk", files::full_disk),
