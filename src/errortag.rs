@@ -18,6 +18,8 @@ pub enum Tag {
     MapAllocate,
     /// A conversion holds its handle, and not yet `i_data_sem`. An error here is one of the tree.
     Convert,
+    /// A buffered write has mapped what it is going to write; no folio is locked yet.
+    WriteMapped,
     /// Writeback has mapped a dirty range; its folio is locked, its bio not submitted.
     WritebackMapped,
     /// The device has the data of a writeback; nothing is recorded yet. An error here is one of
@@ -31,10 +33,11 @@ pub enum Tag {
 
 impl Tag {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::MapFound,
         Self::MapAllocate,
         Self::Convert,
+        Self::WriteMapped,
         Self::WritebackMapped,
         Self::Completion,
         Self::DirectDone,
@@ -47,6 +50,7 @@ impl Tag {
             Self::MapFound => c"map_found",
             Self::MapAllocate => c"map_allocate",
             Self::Convert => c"convert",
+            Self::WriteMapped => c"write_mapped",
             Self::WritebackMapped => c"writeback_mapped",
             Self::Completion => c"completion",
             Self::DirectDone => c"direct_done",

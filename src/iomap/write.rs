@@ -13,6 +13,7 @@
 
 use super::read::{blocks_of, map_bytes, to_iomap};
 use crate::{
+    errortag::Tag,
     format::geometry::BLOCK_BITS,
     inode::mapping_env::InodeEnv,
     kern::{
@@ -43,6 +44,9 @@ impl Mapper for BufferedWrite {
         };
         let end = request.pos.saturating_add(request.len.min(MAX_RESERVE));
         let mapping = map_bytes(inode, request.pos..end, intent)?.ok_or(EFBIG)?;
+        if !request.purpose.fault() {
+            inode.sb().info().errortags.pass(Tag::WriteMapped)?;
+        }
         Ok(to_iomap(&mapping))
     }
 

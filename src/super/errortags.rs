@@ -13,9 +13,11 @@
 //! Lock order: the spinlock is innermost, and not held while a task waits.
 
 use crate::errortag::Tag;
-use core::fmt;
+use crate::kern::sysfs::{self, Attribute, Directory};
+use kernel::fmt::Write;
 use kernel::prelude::*;
-use kernel::sync::{new_spinlock, SpinLock};
+use kernel::str::Formatter;
+use kernel::sync::{new_spinlock, Arc, SpinLock};
 use kernel::time::{delay::fsleep, Delta};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -103,7 +105,7 @@ impl ErrorTags {
     /// # Errors
     ///
     /// `EINVAL` where it says nothing that can be done.
-    pub(crate) fn set(&self, tag: Tag, line: &str) -> Result {
+    fn set(&self, tag: Tag, line: &str) -> Result {
         let mut words = line.split_ascii_whitespace();
         let verb = words.next().ok_or(EINVAL)?;
         let mut number = |default: Option<u32>| match words.next() {
@@ -133,15 +135,55 @@ impl ErrorTags {
     }
 
     /// Prints what `tag` is set to, how many tasks came by, and how many it holds right now.
-    pub(crate) fn show(&self, tag: Tag, out: &mut dyn fmt::Write) -> fmt::Result {
-        let Some(setting) = self.with(tag, |setting| *setting) else {
-            return Err(fmt::Error);
+    fn show(&self, tag: Tag, out: &mut Formatter<'_>) -> Result {
+        let setting = self.with(tag, |setting| *setting).ok_or(EINVAL)?;
+        let action = match setting.action {
+            Action::Hold { millis } => ("hold ", millis),
+            Action::Fail { errno } => ("fail ", errno.unsigned_abs()),
+            Action::Nothing => ("off ", 0),
         };
-        match setting.action {
-            Action::Hold { millis } => write!(out, "hold {millis} {}", setting.left)?,
-            Action::Fail { errno } => write!(out, "fail {errno} {}", setting.left)?,
-            Action::Nothing => write!(out, "off")?,
-        }
-        writeln!(out, " passed {} held {}", setting.passed, setting.held)
+        out.write_fmt(fmt!(
+            "{}{} left {} passed {} held {}\n",
+            action.0,
+            action.1,
+            setting.left,
+            setting.passed,
+            setting.held
+        ))
+        .map_err(|_| EOVERFLOW)
     }
 }
+
+/// A file for each tag.
+pub(super) type Files = sysfs::Files<ErrorTags>;
+
+/// Makes the directory `errortag` in that of the mounted file system.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(super) fn publish(parent: &Directory, tags: Arc<ErrorTags>) -> Result<Files> {
+    Files::new(parent.subdirectory(c"errortag")?, FILES, tags)
+}
+
+/// The file of one tag. A constant each, as sysfs tells a file by its functions.
+macro_rules! file {
+    ($tag:ident) => {
+        Attribute {
+            name: Tag::$tag.name(),
+            show: Some(|tags, out| tags.show(Tag::$tag, out)),
+            store: Some(|tags, line| tags.set(Tag::$tag, line)),
+        }
+    };
+}
+
+static FILES: &[Attribute<ErrorTags>] = &[
+    file!(MapFound),
+    file!(MapAllocate),
+    file!(Convert),
+    file!(WriteMapped),
+    file!(WritebackMapped),
+    file!(Completion),
+    file!(DirectDone),
+    file!(Remove),
+];

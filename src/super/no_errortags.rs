@@ -3,7 +3,9 @@
 //! Error tags in a release build: none. The same face as `errortags.rs`, and no code.
 
 use crate::errortag::Tag;
+use crate::kern::sysfs::Directory;
 use kernel::prelude::*;
+use kernel::sync::Arc;
 
 /// No settings.
 #[pin_data]
@@ -24,4 +26,16 @@ impl ErrorTags {
     pub(crate) fn pass(&self, _tag: Tag) -> Result {
         Ok(())
     }
+}
+
+/// No files.
+pub(super) struct Files;
+
+/// Makes no files.
+///
+/// # Errors
+///
+/// None.
+pub(super) fn publish(_parent: &Directory, _tags: Arc<ErrorTags>) -> Result<Files> {
+    Ok(Files)
 }

@@ -7,6 +7,7 @@
 //! Their files refer to the super block. They go first when it is unmounted, and wait for their
 //! readers then.
 
+use super::errortags;
 use super::proc::{AllOptions, FreeInGroups};
 use super::sysfs;
 use crate::iomap::stats::WritebackStats;
@@ -78,6 +79,7 @@ impl Deref for Mounted {
 
 /// A mounted file system's directories, each after the files in it.
 pub(crate) struct Published {
+    _errortags: errortags::Files,
     _sysfs: Files<Mounted>,
     _options: proc::File<AllOptions>,
     _groups: proc::File<FreeInGroups>,
@@ -105,6 +107,7 @@ fn try_publish(sb: &Filling<'_, Ext4>) -> Result {
     let options = Arc::new(AllOptions(mounted()), GFP_KERNEL)?;
     let groups = Arc::new(FreeInGroups(mounted()), GFP_KERNEL)?;
     info.published.populate(Published {
+        _errortags: errortags::publish(&sysfs, info.errortags.clone())?,
         _sysfs: Files::new(sysfs, sysfs::ATTRIBUTES, Arc::new(mounted(), GFP_KERNEL)?)?,
         _options: proc.file(c"options", options)?,
         _groups: proc.file(c"mb_groups", groups)?,

@@ -9,6 +9,7 @@ mod crash;
 mod fill;
 mod hostile;
 mod ops;
+mod race;
 mod tree;
 
 use anyhow::Result;
@@ -27,6 +28,14 @@ enum Command {
     },
     /// Storms of metadata operations on COUNT files below DIR, timed.
     Bench { dir: PathBuf, count: u64 },
+    /// Races of the data path, forced with error tags, below DIR on DEVICE.
+    Race {
+        dir: PathBuf,
+        device: String,
+        /// Only the races whose name contains this
+        #[arg(default_value = "")]
+        only: String,
+    },
     /// Write to DIR until cut off; say what was synced.
     CrashWrite {
         dir: PathBuf,
@@ -62,6 +71,7 @@ fn main() -> Result<()> {
     match Command::parse() {
         Command::Ops { dir, only } => ops::run(&dir, &only),
         Command::Bench { dir, count } => bench::run(&dir, count),
+        Command::Race { dir, device, only } => race::run(&dir, &device, &only),
         Command::CrashWrite { dir, seed, seconds } => crash::write(&dir, seed, seconds),
         Command::CrashVerify { dir } => crash::verify(&dir),
         Command::Hostile {
