@@ -24,7 +24,7 @@ use crate::{
         mapping::operations as mapping_operations,
         ops::Table,
     },
-    Ext4,
+    truncate, Ext4,
 };
 use core::ops::Range;
 use kernel::prelude::*;
@@ -139,11 +139,14 @@ fn buffered_write(write: &mut Transfer<'_, Ext4>) -> Result<usize> {
     }
     let pos = write.pos();
     let end = pos.saturating_add(len as u64);
-    if end > inode.size() {
-        size::prepare_to_grow(inode, pos, end)?;
-    }
     write.modified()?;
-    write.buffered::<BufferedWrite, Valid>()
+    if end <= inode.size() {
+        return write.buffered::<BufferedWrite, Valid>();
+    }
+    size::before_write(inode, pos, end)?;
+    let written = write.buffered::<BufferedWrite, Valid>();
+    size::write_tail(inode);
+    written
 }
 
 fn direct_write(write: &mut Transfer<'_, Ext4>) -> Result<usize> {
@@ -161,7 +164,8 @@ fn direct_write(write: &mut Transfer<'_, Ext4>) -> Result<usize> {
     let end = pos.saturating_add(len as u64);
     let grows = end > inode.size();
     if grows {
-        size::prepare_to_grow(inode, pos, end)?;
+        truncate::write_out_unsized(inode, inode.size())?;
+        size::before_direct(inode, pos)?;
     }
     write.modified()?;
     let whole = size::block_end(pos) == pos && size::block_end(end) == end;
@@ -180,6 +184,12 @@ fn fsync(file: &File<Ext4>, first: i64, last: i64, data_only: bool) -> Result {
     if inode.sb().is_read_only() {
         return Ok(());
     }
+    // The size, and so the data past it, comes to the disk after the tail that a grow waits for.
+    let tail = inode.info().growth(|grow| grow.tail());
+    let first = match tail.map(|tail| i64::try_from(tail.start)) {
+        Some(Ok(start)) => first.min(start),
+        _ => first,
+    };
     file.write_and_wait(first..last)?;
     let Some(journal) = fs.journal() else {
         return Ok(());

@@ -13,8 +13,9 @@
 //!
 //! # Growing
 //!
-//! The bytes between are made to read as zeros first ([`size::prepare_to_grow`]), and data that
-//! is past the on-disk size is written out, since that moves over it now.
+//! Data that is past the on-disk size is written out, since that is to move over it. The tail of
+//! the last block is zeroed in the page cache, and sent to the device; where that has to come
+//! first (`mapper::size`), the on-disk size follows when it is there, else at once.
 //!
 //! The mapping's invalidate lock is held throughout: no fault and no readahead brings a folio in
 //! between two steps.
@@ -59,12 +60,12 @@ pub(crate) fn set_size(inode: &Inode<Ext4>, new: u64) -> Result {
 
 fn grow(inode: &Inode<Ext4>, new: u64) -> Result {
     let old = inode.size();
-    size::prepare_to_grow(inode, old, new)?;
-    zero_range::<Report, Valid>(inode, old..new.min(size::block_end(old)))?;
     write_out_unsized(inode, old)?;
-    change_size(inode, new, false)?;
-    inode.cache_extended(old, new);
-    Ok(())
+    size::before_longer(inode)?;
+    let changed = change_size(inode, new, false);
+    inode.cache_extended(old, inode.size());
+    size::write_tail(inode);
+    changed
 }
 
 /// Writes out what lies between the on-disk size and `end`.
@@ -76,7 +77,8 @@ pub(crate) fn write_out_unsized(inode: &Inode<Ext4>, end: u64) -> Result {
     Ok(())
 }
 
-/// Sets both sizes and the times in an operation of its own.
+/// Sets both sizes and the times in an operation of its own; the on-disk size later where a grow
+/// has to wait for the tail of the last block.
 fn change_size(inode: &Inode<Ext4>, new: u64, shrinks: bool) -> Result {
     let mut operation = superblock::health::start(inode.sb(), credits::truncate())?;
     if shrinks {
@@ -87,7 +89,10 @@ fn change_size(inode: &Inode<Ext4>, new: u64, shrinks: bool) -> Result {
     inode.touch_mtime();
     // Both under the semaphore: completion moves the on-disk size up to the other one.
     inode.set_size(new);
-    inode.info().set_disk_size(&mut data, new);
+    let pending = !shrinks && inode.info().growth(|grow| grow.aim_at(new));
+    if !pending {
+        inode.info().set_disk_size(&mut data, new);
+    }
     let written = inode::write_inode(inode, &data, &mut operation);
     if written.is_err() {
         inode.set_size(old.0);
@@ -105,9 +110,6 @@ fn shrink(inode: &Inode<Ext4>, new: u64) -> Result {
     change_size(inode, new, true)?;
     inode.truncate_cache(new);
     let end = size::block_end(new);
-    // Zeroed in the cache only, and the file may grow again before the device has it. Where the
-    // file ends with a block there is no tail, and what lies behind goes.
-    inode.info().set_stale_tail(new < end);
     let zeroed = if new < end {
         zero_range::<Report, Valid>(inode, new..end).map(|_| ())
     } else {

@@ -132,8 +132,6 @@ fn fill(birth: &Birth<'_>, inode: &NewInode<Ext4>, operation: &mut Operation<'_>
         crtime: now,
     });
     info.set_fresh(true);
-    // Nothing of it is on the device, so nothing stale is.
-    info.set_stale_tail(false);
     super::set_flags(inode, birth.flags());
 
     let mut disk = DiskInode::new(geo, birth.mode, inode.generation());

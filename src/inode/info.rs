@@ -11,7 +11,7 @@
 //! | status tree | the ES lock, and `data` as `extent_status` says | holders of the ES lock |
 //! | [`sequence`](InodeInfo::sequence) | the ES lock | anybody |
 //! | [`flags`](InodeInfo::flags) | the inode's rwsem for write | anybody |
-//! | stale tail | the inode's rwsem for write | the same |
+//! | pending grow | its lock, inside all others | holders of the lock |
 //! | orphan state | the inode's rwsem for write, or the only user of the inode | the same |
 //! | [`Origin`] | nobody, once the inode is unlocked | anybody |
 
@@ -23,6 +23,7 @@ use crate::kern::inode::Timestamp;
 use crate::kern::ioend::CompletionQueue;
 use crate::kern::jbd2::Tid;
 use crate::kern::rwsem::RwSem;
+use crate::mapper::size::PendingGrow;
 use crate::new_rwsem;
 use kernel::prelude::*;
 use kernel::sync::atomic::ordering::{Acquire, Relaxed, Release};
@@ -71,8 +72,12 @@ pub struct InodeInfo {
     completions: CompletionQueue<Ext4Writeback>,
     sequence: Atomic<u64>,
     disk_size: Atomic<u64>,
-    /// On the device, the block of the file's end may hold anything behind it: see `iomap::size`.
-    stale_tail: Atomic<bool>,
+    #[pin]
+    growth: SpinLock<PendingGrow>,
+    /// Whether `growth` has something to say, so that those whom it rarely concerns need not take
+    /// its lock. Set by a grow before it dirties a folio; whoever is concerned has had the lock of
+    /// that folio since.
+    growing: Atomic<bool>,
     /// Its content was cut off and is being written anew: see `file`.
     replaced: Atomic<bool>,
     flags: Atomic<u32>,
@@ -100,8 +105,8 @@ impl InodeInfo {
             completions <- CompletionQueue::new(),
             sequence: Atomic::new(0),
             disk_size: Atomic::new(0),
-            // Nothing is known of the device before the first write.
-            stale_tail: Atomic::new(true),
+            growth <- new_spinlock!(PendingGrow::new(), "ext4rs::growth"),
+            growing: Atomic::new(false),
             replaced: Atomic::new(false),
             flags: Atomic::new(0),
             file_acl: Atomic::new(0),
@@ -144,14 +149,20 @@ impl InodeInfo {
         self.disk_size.store(size, Relaxed);
     }
 
-    /// Whether the bytes on the device behind the file's end, in its block, may not be zero.
-    pub(crate) fn has_stale_tail(&self) -> bool {
-        self.stale_tail.load(Relaxed)
+    /// Runs `f` on the grow that is pending, or not.
+    pub(crate) fn with_growth<R>(&self, f: impl FnOnce(&mut PendingGrow) -> R) -> R {
+        let mut growth = self.growth.lock();
+        let result = f(&mut growth);
+        self.growing.store(growth.is_some(), Release);
+        result
     }
 
-    /// Sets what [`has_stale_tail`](Self::has_stale_tail) says.
-    pub(crate) fn set_stale_tail(&self, stale: bool) {
-        self.stale_tail.store(stale, Relaxed);
+    /// As [`with_growth`](Self::with_growth), only where a grow is announced or pending.
+    pub(crate) fn growth<R: Default>(&self, f: impl FnOnce(&mut PendingGrow) -> R) -> R {
+        if !self.growing.load(Acquire) {
+            return R::default();
+        }
+        self.with_growth(f)
     }
 
     /// Notes that the whole content was cut off, to be written anew.

@@ -63,6 +63,6 @@ impl DirectEnd for DirectWriteEnd {
             unwritten,
             outcome: Ok(()),
         };
-        record(inode, &finished)
+        record(inode, &finished, false)
     }
 }

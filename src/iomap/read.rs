@@ -120,14 +120,19 @@ impl Mapper for Report {
     }
 }
 
-/// The check by which a buffered write notices, with the folio locked, that the blocks have
-/// changed since it looked them up.
+/// The check by which a buffered write or zeroing notices, with the folio locked, that the blocks
+/// have changed since it looked them up. If not, it goes on to dirty the folio: a grow that was
+/// announced hears of it here.
 pub(crate) struct Valid;
 
 impl WriteCheck for Valid {
     type Fs = Ext4;
 
     fn valid(inode: &Inode<Ext4>, map: &Map) -> bool {
-        map.cookie() == inode.info().sequence()
+        let valid = map.cookie() == inode.info().sequence();
+        if valid {
+            inode.info().growth(|grow| grow.dirtied());
+        }
+        valid
     }
 }

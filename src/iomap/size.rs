@@ -3,18 +3,24 @@
 //! The on-disk size, and the bytes behind it.
 //!
 //! The on-disk size (`i_disksize`) says which bytes a crash may show. It moves under
-//! `i_data_sem`, at completion, never past `i_size`; [`crate::mapper::size`] has the arithmetic.
+//! `i_data_sem`, at completion, never past `i_size`; [`crate::mapper::size`] has the rules, the
+//! tail of the last block and the pending grow among them. Here is who follows them:
 //!
-//! The block in which the size lies has a *tail* behind it. In the page cache the tail is zero;
-//! writeback zeroes it again each time. On the device it is zero too once the block has been
-//! written by us; before that (the file was cut in this block, or was just read in) it can hold
-//! anything, and the inode is marked: *stale tail*. A grow past a stale tail first writes the
-//! block and waits, so that the size never passes bytes that nobody wrote.
+//! | step | by |
+//! |---|---|
+//! | announce | [`before_write`], [`before_longer`], with the rwsem held for write |
+//! | dirtied | [`Valid`], for the folio that a write or the zeroing touches first |
+//! | submitted | `Ext4Writeback::map` |
+//! | done | [`written`], from the completion of that I/O; or whoever finds that it failed |
+//!
+//! A grow starts the writing of the tail at once ([`write_tail`]) and waits for nothing; what
+//! waits is the completion of later blocks, in the queue of completions. That cannot last, as the
+//! tail is on its way, or dirty where whoever holds the rwsem is about to send it. `fsync()` of
+//! any part of the file includes the tail.
 
 use super::read::{map_bytes, Report, Valid};
 use crate::{
     extent_status::State,
-    format::geometry::BLOCK_BITS,
     inode,
     jbd_glue::Operation,
     kern::{inode::Inode, iomap::zero_range},
@@ -24,65 +30,114 @@ use crate::{
 use core::ops::Range;
 use kernel::prelude::*;
 
-const BLOCK: u64 = 1 << BLOCK_BITS;
-
-/// The end of the block that byte `pos` lies in; `pos` itself where it lies between two blocks.
-pub(crate) fn block_end(pos: u64) -> u64 {
-    pos.saturating_add(BLOCK - 1) & !(BLOCK - 1)
-}
+pub(crate) use crate::mapper::size::block_end;
 
 /// Data up to byte `end` has reached the device: moves the on-disk size there, as far as the file
-/// reaches. Takes `i_data_sem` for write.
+/// reaches; further where that is all that a pending grow has waited for (`ends_grow`). Takes
+/// `i_data_sem` for write.
 ///
 /// # Errors
 ///
 /// Those of the journal; the size has not moved then.
-pub(super) fn written(inode: &Inode<Ext4>, handle: &mut Operation<'_>, end: u64) -> Result {
-    let mut data = inode.info().data.write();
-    let old = inode.info().disk_size();
-    let Some(new) = size::size_after_write(old, inode.size(), end, None) else {
+pub(super) fn written(
+    inode: &Inode<Ext4>,
+    handle: &mut Operation<'_>,
+    end: u64,
+    ends_grow: bool,
+) -> Result {
+    let info = inode.info();
+    let mut data = info.data.write();
+    let aim = ends_grow.then(|| info.with_growth(|grow| grow.done()));
+    let old = info.disk_size();
+    let Some(new) = size::size_after_write(old, inode.size(), end, aim) else {
         return Ok(());
     };
-    inode.info().set_disk_size(&mut data, new);
+    info.set_disk_size(&mut data, new);
     let written = inode::write_inode(inode, &data, handle);
     if written.is_err() {
-        inode.info().set_disk_size(&mut data, old);
+        info.set_disk_size(&mut data, old);
     }
     written
 }
 
-/// Whether the device may hold anything but zeros in `tail`, which ends a block.
-fn has_stale_tail(inode: &Inode<Ext4>, tail: Range<u64>) -> Result<bool> {
-    if !inode.info().has_stale_tail() {
-        return Ok(false);
+/// The tail behind the file's size, if it lies in a written block: others read as zeros until they
+/// are written as a whole, by us.
+fn written_tail(inode: &Inode<Ext4>) -> Result<Option<Range<u64>>> {
+    let tail = inode.size()..block_end(inode.size());
+    if tail.is_empty() {
+        return Ok(None);
     }
-    // Only a written block can: others read as zeros until they are written as a whole, by us.
-    let mapping = map_bytes(inode, tail, Intent::Report)?;
-    let stale = mapping.is_some_and(|m| matches!(m.extent.state(), State::Written(_)));
-    inode.info().set_stale_tail(stale);
-    Ok(stale)
+    let mapping = map_bytes(inode, tail.clone(), Intent::Report)?;
+    Ok(mapping
+        .filter(|found| matches!(found.extent.state(), State::Written(_)))
+        .map(|_| tail))
 }
 
-/// Makes sure that bytes from the file's end up to `new_end` read as zeros once the size has
-/// passed them, now and after a crash. Called before the file grows, with the rwsem held for
-/// write and no handle.
+/// A buffered write of `start..end` is going to make the file longer: makes sure that what lies
+/// between its end and `start` reads as zeros, and that the size does not pass a tail that nobody
+/// wrote. The caller holds the rwsem for write and no handle; [`write_tail`] follows the write.
 ///
 /// # Errors
 ///
-/// What reading or writing the last block meets; the file must not grow then.
-pub(crate) fn prepare_to_grow(inode: &Inode<Ext4>, new_start: u64, new_end: u64) -> Result {
+/// What reading the last block meets; the file must not grow then.
+pub(crate) fn before_write(inode: &Inode<Ext4>, start: u64, end: u64) -> Result {
     let size = inode.size();
-    let end = block_end(size);
-    let stale = size < end && end < new_end && has_stale_tail(inode, size..end)?;
-    let zero_to = if stale { new_start.max(end) } else { new_start };
-    if zero_to > size {
-        // Also what lies past the last block: blocks there can only be unwritten, and are passed.
-        zero_range::<Report, Valid>(inode, size..zero_to)?;
+    // Within the block the size moves with the write's own I/O, which carries the tail.
+    if block_end(size) < end {
+        if let Some(tail) = written_tail(inode)? {
+            inode.info().with_growth(|grow| grow.announce(tail.start));
+        }
     }
-    if stale {
-        let tail = inode.info().disk_size().min(size);
-        inode.write_and_wait(tail..end)?;
-        inode.info().set_stale_tail(false);
+    if start > size {
+        // Also what lies past the last block: blocks there can only be unwritten, and are passed.
+        zero_behind(inode, size..start)?;
     }
     Ok(())
+}
+
+/// As [`before_write`], for a file that becomes longer without data: truncate, `fallocate()`.
+///
+/// # Errors
+///
+/// As there.
+pub(crate) fn before_longer(inode: &Inode<Ext4>) -> Result {
+    let size = inode.size();
+    if let Some(tail) = written_tail(inode)? {
+        inode.info().with_growth(|grow| grow.announce(tail.start));
+    }
+    zero_behind(inode, size..block_end(size))
+}
+
+/// As [`before_write`], for a write of bytes from `start` on past the page cache: the tail is on
+/// the device when this returns.
+///
+/// # Errors
+///
+/// As there, and what writing meets.
+pub(crate) fn before_direct(inode: &Inode<Ext4>, start: u64) -> Result {
+    let size = inode.size();
+    if start <= size {
+        // The write itself covers the tail, or zeroes the rest of its last block.
+        return Ok(());
+    }
+    zero_behind(inode, size..start)?;
+    inode.write_and_wait(size..block_end(size))
+}
+
+fn zero_behind(inode: &Inode<Ext4>, range: Range<u64>) -> Result {
+    let zeroed = zero_range::<Report, Valid>(inode, range);
+    if zeroed.is_err() {
+        inode.info().growth(|grow| grow.withdraw());
+    }
+    zeroed.map(|_| ())
+}
+
+/// The end of a grow: sends the tail that it waits for to the device, and does not wait. With the
+/// rwsem held for write.
+pub(crate) fn write_tail(inode: &Inode<Ext4>) {
+    if let Some(tail) = inode.info().growth(|grow| grow.tail_to_submit()) {
+        // An error stays with the mapping, for the next fsync.
+        let _ = inode.start_writing_all(tail);
+    }
+    inode.info().growth(|grow| grow.withdraw());
 }

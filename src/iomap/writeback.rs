@@ -15,6 +15,7 @@
 //! | written blocks, within size | interrupt    | ends the folios' writeback                  |
 //! | unwritten blocks            | worker       | conversion, size, then as above             |
 //! | past the on-disk size       | worker       | size, then as above                         |
+//! | the tail that a grow awaits | worker       | size, then as above; later blocks come after |
 //! | anything, `data_err=abort`  | worker       | aborts the journal if the device failed     |
 //!
 //! The folios' writeback ends last, so waiting for it is waiting for all of this; `fsync()` and
@@ -48,13 +49,17 @@ impl Writeback for Ext4Writeback {
     fn map(inode: &Inode<Ext4>, dirty: &Dirty<'_>) -> Result<Option<Extent>> {
         let stats = &inode.sb().info().writeback;
         stats.range_calls.add(1);
+        inode.info().growth(|grow| grow.submitted(&dirty.range));
         // Only a sequence that has moved can make the mapping wrong for this folio, which is
         // locked: see the sequence's own documentation.
-        if dirty.current.covers(dirty.pos) && dirty.current.cookie() == inode.info().sequence() {
+        if dirty.current.covers(dirty.range.start)
+            && dirty.current.cookie() == inode.info().sequence()
+        {
             return Ok(None);
         }
-        let limit = dirty.limit.max(dirty.pos.saturating_add(1));
-        let mapping = map_bytes(inode, dirty.pos..limit, Intent::Writeback)?.ok_or(EFBIG)?;
+        let limit = dirty.limit.max(dirty.range.end);
+        let mapping =
+            map_bytes(inode, dirty.range.start..limit, Intent::Writeback)?.ok_or(EFBIG)?;
         stats.map_calls.add(1);
         stats.mapped_blocks.add(mapping.extent.len());
         inode.sb().info().errortags.pass(Tag::WritebackMapped)?;
@@ -70,12 +75,19 @@ impl Writeback for Ext4Writeback {
             range.end,
             cause.to_errno()
         );
+        inode.info().growth(|grow| {
+            if grow.waits_for(&range) {
+                grow.done();
+            }
+        });
         give_back(inode, range);
     }
 
     fn needs_worker(inode: &Inode<Ext4>, range: Range<u64>) -> bool {
         let fs = inode.sb().info();
-        let worker = range.end > inode.info().disk_size() || fs.options().data_err_abort;
+        let worker = range.end > inode.info().disk_size()
+            || fs.options().data_err_abort
+            || inode.info().growth(|grow| grow.waits_for(&range));
         if !worker {
             fs.writeback.completions_interrupt.add(1);
         }
@@ -94,33 +106,26 @@ impl Completion for Ext4Writeback {
         &inode.sb().info().completions
     }
 
+    fn must_wait(inode: &Inode<Ext4>, start: u64) -> bool {
+        inode.info().growth(|grow| grow.holds_back(start))
+    }
+
     fn complete(inode: &Inode<Ext4>, finished: &Finished) -> Result {
-        let fs = inode.sb().info();
+        let (fs, info) = (inode.sb().info(), inode.info());
         fs.writeback.completions_worker.add(1);
-        if let Err(error) = finished.outcome.and(fs.errortags.pass(Tag::Completion)) {
-            crate::fs_err!(
-                inode.sb(),
-                "inode #{}: I/O error {} writing bytes {} to {}",
-                inode.ino().0,
-                error.to_errno(),
-                finished.range.start,
-                finished.range.end
-            );
-            if let Some(journal) = fs.journal().filter(|_| fs.options().data_err_abort) {
-                journal.abort(error);
+        let ends_grow = info.growth(|grow| grow.waits_for(&finished.range));
+        let done = match finished.outcome.and(fs.errortags.pass(Tag::Completion)) {
+            Ok(()) => record_or_say(inode, finished, ends_grow),
+            Err(error) => {
+                failed(inode, finished, error);
+                Err(error)
             }
-            return Err(error);
+        };
+        if done.is_err() && ends_grow {
+            // What the device holds behind the size is anyone's guess now; fsync says so.
+            info.with_growth(|grow| grow.done());
         }
-        record(inode, finished).inspect_err(|error| {
-            crate::fs_err!(
-                inode.sb(),
-                "inode #{}: cannot record bytes {} to {} as written, error {}; data may be lost",
-                inode.ino().0,
-                finished.range.start,
-                finished.range.end,
-                error.to_errno()
-            );
-        })
+        done
     }
 
     fn merged(inode: &Inode<Ext4>, n: u32) {
@@ -128,16 +133,47 @@ impl Completion for Ext4Writeback {
     }
 }
 
+/// The device did not take the data.
+fn failed(inode: &Inode<Ext4>, finished: &Finished, error: Error) {
+    let fs = inode.sb().info();
+    crate::fs_err!(
+        inode.sb(),
+        "inode #{}: I/O error {} writing bytes {} to {}",
+        inode.ino().0,
+        error.to_errno(),
+        finished.range.start,
+        finished.range.end
+    );
+    if let Some(journal) = fs.journal().filter(|_| fs.options().data_err_abort) {
+        journal.abort(error);
+    }
+}
+
+fn record_or_say(inode: &Inode<Ext4>, finished: &Finished, ends_grow: bool) -> Result {
+    record(inode, finished, ends_grow).inspect_err(|error| {
+        crate::fs_err!(
+            inode.sb(),
+            "inode #{}: cannot record bytes {} to {} as written, error {}; data may be lost",
+            inode.ino().0,
+            finished.range.start,
+            finished.range.end,
+            error.to_errno()
+        );
+    })
+}
+
 /// The data is on the device: makes its blocks written, and moves the on-disk size over it.
-pub(super) fn record(inode: &Inode<Ext4>, finished: &Finished) -> Result {
-    if !finished.unwritten && finished.range.end <= inode.info().disk_size() {
+/// `ends_grow`: it is what a pending grow waits for.
+pub(super) fn record(inode: &Inode<Ext4>, finished: &Finished, ends_grow: bool) -> Result {
+    let sized = finished.range.end <= inode.info().disk_size();
+    if !finished.unwritten && sized && !ends_grow {
         return Ok(());
     }
     let env = InodeEnv::new(inode);
     let mut handle = env.start_handle(Operation::Convert)?;
     // The size first: if the conversion has to go on in another transaction, a crash between the
     // two shows zeros. The other way round there would be written blocks past the end.
-    let mut result = size::written(inode, &mut handle, finished.range.end);
+    let mut result = size::written(inode, &mut handle, finished.range.end, ends_grow);
     if result.is_ok() && finished.unwritten {
         let blocks = blocks_of(finished.range.clone());
         result = convert_unwritten(&env, blocks, Some(&mut handle));

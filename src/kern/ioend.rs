@@ -42,6 +42,10 @@ pub(crate) trait Completion: Sized + 'static {
     /// Where the work of `inode`'s queue runs.
     fn workqueue(inode: &Inode<Self::Fs>) -> &Workqueue;
 
+    /// Whether the completion of a stretch from byte `start` on has to wait for one of earlier
+    /// bytes, which is on its way or will be: it stays in the queue until that one has arrived.
+    fn must_wait(inode: &Inode<Self::Fs>, start: u64) -> bool;
+
     /// Records in the metadata that `finished` is on the device, or not. May sleep and start a
     /// transaction. An error makes the folios' writeback fail as an I/O error does.
     fn complete(inode: &Inode<Self::Fs>, finished: &Finished) -> Result;
@@ -92,7 +96,8 @@ impl<C: Completion> CompletionQueue<C> {
         })
     }
 
-    /// Waits until everything that was queued before the call has been completed.
+    /// Waits until everything that was queued before the call has been completed, but for what
+    /// [has to wait](Completion::must_wait).
     ///
     /// Not to be called with a handle, a folio lock or `i_data_sem` held: completion takes them.
     pub(crate) fn drain(&self) {
@@ -125,10 +130,9 @@ unsafe extern "C" fn end_bio<C: Completion>(bio: *mut bindings::bio) {
         // INVARIANT: The bio has ended, and nobody else refers to the ioend.
         pending.0 = ioend;
         // The inode may go as soon as a worker has finished this ioend. So the work is queued
-        // with the lock held, which a worker that runs already has to take first.
-        if first.is_null() {
-            bindings::queue_work(C::workqueue(inode).as_ptr(), queue.work.get());
-        }
+        // with the lock held, which a worker that runs already has to take first. Also where the
+        // chain is not empty: those on it may have been waiting for this one.
+        bindings::queue_work(C::workqueue(inode).as_ptr(), queue.work.get());
     }
 }
 
@@ -163,9 +167,35 @@ unsafe extern "C" fn run<C: Completion>(work: *mut bindings::work_struct) {
             }
             let ioend: *mut bindings::iomap_ioend =
                 kernel::container_of!(next, bindings::iomap_ioend, io_list);
+            let inode = Inode::<C::Fs>::from_raw((*ioend).io_inode);
+            if C::must_wait(inode, (*ioend).io_offset.max(0) as u64) {
+                // Sorted as they are, so do those behind it.
+                put_back(queue, list);
+                break;
+            }
             bindings::list_del_init(ptr::addr_of_mut!((*ioend).io_list));
             bindings::iomap_ioend_try_merge(ioend, list);
             finish::<C>(ioend);
+        }
+    }
+}
+
+/// Moves all ioends on `list` back to the queue's chain.
+///
+/// # Safety
+///
+/// `list` heads a list of finished ioends that belong to the caller, who gives them up.
+unsafe fn put_back<C: Completion>(queue: &CompletionQueue<C>, list: *mut bindings::list_head) {
+    let mut pending = queue.pending.lock();
+    // SAFETY: By the function's contract the list and its ioends are ours.
+    unsafe {
+        while (*list).next != list {
+            let ioend: *mut bindings::iomap_ioend =
+                kernel::container_of!((*list).next, bindings::iomap_ioend, io_list);
+            bindings::list_del_init(ptr::addr_of_mut!((*ioend).io_list));
+            (*ioend).io_list.next = pending.0.cast();
+            // INVARIANT: The ioend is finished, and only the chain refers to it now.
+            pending.0 = ioend;
         }
     }
 }

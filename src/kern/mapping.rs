@@ -130,7 +130,21 @@ impl<F: FileSystem> Inode<F> {
         to_result(unsafe { bindings::filemap_write_and_wait_range(self.mapping(), first, last) })
     }
 
-    /// Starts writeback of `range` and does not wait.
+    /// Starts writeback of all dirty folios of `range`, those included that are being written
+    /// already, and does not wait for it.
+    ///
+    /// # Errors
+    ///
+    /// What writeback met before the device was asked.
+    pub(crate) fn start_writing_all(&self, range: Range<u64>) -> Result {
+        let Some((first, last)) = span(&range) else {
+            return Ok(());
+        };
+        // SAFETY: The mapping is alive while the inode is.
+        to_result(unsafe { bindings::filemap_fdatawrite_range(self.mapping(), first, last) })
+    }
+
+    /// Starts writeback of `range`, as far as it is not being written, and does not wait.
     pub(crate) fn start_writing(&self, range: Range<u64>) -> Result {
         let Some((first, last)) = span(&range) else {
             return Ok(());

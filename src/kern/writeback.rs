@@ -21,8 +21,8 @@ use kernel::{
 
 /// A dirty range that wants to be written.
 pub(crate) struct Dirty<'a> {
-    /// First byte of the range; its folio is locked.
-    pub(crate) pos: u64,
+    /// The range; its folio is locked.
+    pub(crate) range: Range<u64>,
     /// Where the whole writeback ends, in bytes: no use in mapping what lies beyond.
     pub(crate) limit: u64,
     /// The stretch that was mapped last, if any.
@@ -31,7 +31,7 @@ pub(crate) struct Dirty<'a> {
 
 /// A file system's part in writeback.
 pub(crate) trait Writeback: Completion {
-    /// The extent to write `dirty.pos` to: mapped, unwritten, or a hole for what need not be
+    /// The extent to write `dirty.range` to, from its start on: mapped, unwritten, or a hole for what need not be
     /// written. `None` keeps `dirty.current`.
     ///
     /// # Errors
@@ -72,7 +72,7 @@ unsafe extern "C" fn writeback_range<W: Writeback>(
     let mapped = W::map(
         inode,
         &Dirty {
-            pos,
+            range: pos..pos.saturating_add(len.into()),
             limit,
             current: map,
         },

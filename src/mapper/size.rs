@@ -5,38 +5,175 @@
 //! The on-disk size says which bytes a crash may show, so it follows the data: it moves when the
 //! data before it is on disk, at completion, under `i_data_sem`, and never past `i_size`.
 //!
-//! One block is special: the one in which the old size lies, unless it lies on a block boundary.
-//! Its bytes past the old size are zero in the page cache, and anything on the device. Once the
-//! size passes them, a crash would show them. So a grow that passes them waits until that block
-//! has been written with its zeroed tail: the grow is *pending*.
+//! # The tail
+//!
+//! The block in which the on-disk size lies has a *tail* behind it, unless the size lies between
+//! two blocks. In the page cache the tail is zero as soon as anybody may look at it; on the device
+//! it can hold anything: what was there before the file was cut, or what a store through a mapping
+//! put behind the end while the block was on its way to the disk. That matters only in a *written*
+//! block: others read as zeros after a crash. No block behind it is written, as a conversion comes
+//! with or after the size that covers it.
+//!
+//! So a grow that passes the tail of a written block is *pending* ([`PendingGrow`]) until that
+//! block has been written with the tail that the grow gave it. Meanwhile the on-disk size stays,
+//! and the completions of later blocks, which would have to move it, wait:
+//!
+//! ```text
+//!              announce                dirtied               submitted
+//!   None ───────────────► Announced ──────────────► Dirty ──────────────► InFlight
+//!    ▲    grow begins,        │     folio locked,           folio locked,    │
+//!    │    rwsem held          │     tail gets zeroed  │     given a bio      │ its completion,
+//!    └────────────────────────┴───────────────────────┴──────────────────────┘ or an error
+//!              withdraw: the write did not come so far
+//! ```
+//!
+//! The two steps under the folio's lock are what makes it exact. An I/O that was on its way when
+//! the tail became zero is not taken for the one that is waited for: the folio is given to a new
+//! bio only after the completion of the old one is through.
 
+use crate::format::geometry::BLOCK_BITS;
 use core::ops::Range;
 
 /// The longest run of blocks that one extent of the disk can hold as unwritten.
 pub const MAX_RUN: u32 = 32767;
 
-/// The bytes which have to be zero on the device before the on-disk size may go from `disk_size`
-/// to `new_size`: the tail of the block that straddles `disk_size`, as far as it becomes visible.
-/// `None`: the size may move at once.
-///
-/// The caller moves it at once too where that block has no written block on the device: hole,
-/// unwritten and delayed blocks read as zeroes after a crash. `block_size` is a power of two.
-pub fn tail_to_write(disk_size: u64, new_size: u64, block_size: u32) -> Option<Range<u64>> {
-    let block_end = disk_size.checked_next_multiple_of(u64::from(block_size))?;
-    let tail = disk_size..block_end.min(new_size);
-    (!tail.is_empty()).then_some(tail)
+const BLOCK: u64 = 1 << BLOCK_BITS;
+
+/// The end of the block that byte `pos` lies in; `pos` itself where it lies between two blocks.
+pub fn block_end(pos: u64) -> u64 {
+    pos.saturating_add(BLOCK - 1) & !(BLOCK - 1)
 }
 
 /// The on-disk size after data up to `written_end` has reached the disk; `None` where it stays.
 ///
-/// `pending_end` is the size that a pending grow waits for, if the I/O that completed covered the
-/// tail which it waits for: then nothing is in the way of that size any longer.
+/// `aim` is the size that a pending grow asked for, if the I/O that completed is the one that it
+/// waited for: then nothing is in the way of that size any longer.
 pub fn size_after_write(
     disk_size: u64,
     inode_size: u64,
     written_end: u64,
-    pending_end: Option<u64>,
+    aim: Option<u64>,
 ) -> Option<u64> {
-    let reached = written_end.max(pending_end.unwrap_or(0)).min(inode_size);
+    let reached = written_end.max(aim.unwrap_or(0)).min(inode_size);
     (reached > disk_size).then_some(reached)
+}
+
+/// How far a pending grow has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// None is pending.
+    None,
+    /// It is about to happen.
+    Announced,
+    /// The tail has been zeroed in the page cache; its folio is dirty.
+    Dirty,
+    /// The folio is on its way to the device with that tail.
+    InFlight,
+}
+
+/// A grow of one file that waits for the tail of the last block; see the head of the module.
+#[derive(Debug)]
+pub struct PendingGrow {
+    stage: Stage,
+    /// The size of the file before the grow; never on a block boundary, while one is pending.
+    from: u64,
+    /// A size that the file gets without data: of a truncate or `fallocate()`.
+    aim: u64,
+}
+
+impl Default for PendingGrow {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl PendingGrow {
+    /// None.
+    pub const fn new() -> Self {
+        Self {
+            stage: Stage::None,
+            from: 0,
+            aim: 0,
+        }
+    }
+
+    /// Whether a grow is announced or pending.
+    pub fn is_some(&self) -> bool {
+        self.stage != Stage::None
+    }
+
+    /// A grow is going to pass the tail behind `size`, the file's size, which lies inside a
+    /// written block. The caller keeps everybody else from changing the size.
+    pub fn announce(&mut self, size: u64) {
+        *self = Self {
+            stage: Stage::Announced,
+            from: size,
+            aim: 0,
+        };
+    }
+
+    /// The end of a grow, whose tail was sent to the device if its folio was dirty: if it has not
+    /// gone there now, the grow did not come so far, and is none.
+    pub fn withdraw(&mut self) {
+        if self.stage != Stage::InFlight {
+            self.stage = Stage::None;
+        }
+    }
+
+    /// The tail's folio is locked, and before it is unlocked it will be dirty, with a tail that is
+    /// right for the grow. Called for the first folio that the grow touches, which is that one.
+    pub fn dirtied(&mut self) {
+        if self.stage == Stage::Announced {
+            self.stage = Stage::Dirty;
+        }
+    }
+
+    /// The dirty bytes of `range`, their folio locked, are given to a bio.
+    pub fn submitted(&mut self, range: &Range<u64>) {
+        if self.stage == Stage::Dirty && self.touches(range) {
+            self.stage = Stage::InFlight;
+        }
+    }
+
+    /// The file gets `size` by the grow, without data. False if nothing is in the way of that:
+    /// then the on-disk size may follow at once.
+    #[must_use]
+    pub fn aim_at(&mut self, size: u64) -> bool {
+        self.aim = size;
+        self.stage != Stage::None && self.stage != Stage::Announced
+    }
+
+    /// Whether the completion of `range` is the one that the grow waits for.
+    pub fn waits_for(&self, range: &Range<u64>) -> bool {
+        self.stage == Stage::InFlight && self.touches(range)
+    }
+
+    /// Whether a completion of bytes from `start` on has to wait for the grow's.
+    pub fn holds_back(&self, start: u64) -> bool {
+        matches!(self.stage, Stage::Dirty | Stage::InFlight) && start >= block_end(self.from)
+    }
+
+    /// The I/O that the grow waited for is done: it is not pending any more. Returns the size that
+    /// it asked for.
+    pub fn done(&mut self) -> u64 {
+        self.stage = Stage::None;
+        self.aim
+    }
+
+    /// The tail, where it is not on the device yet.
+    pub fn tail(&self) -> Option<Range<u64>> {
+        let pending = matches!(self.stage, Stage::Dirty | Stage::InFlight);
+        pending.then(|| self.from..block_end(self.from))
+    }
+
+    /// The tail, where it is not even on its way.
+    pub fn tail_to_submit(&self) -> Option<Range<u64>> {
+        self.tail().filter(|_| self.stage == Stage::Dirty)
+    }
+
+    /// Whether `range`, widened to whole blocks, has the tail in it.
+    fn touches(&self, range: &Range<u64>) -> bool {
+        let end = block_end(self.from);
+        range.start < end && range.end > end.saturating_sub(BLOCK)
+    }
 }
