@@ -7,6 +7,7 @@ mod agent;
 mod bench;
 mod crash;
 mod fill;
+mod grow;
 mod hostile;
 mod ops;
 mod race;
@@ -44,6 +45,15 @@ enum Command {
     },
     /// Check what a cut left in DIR; the list of what is owed is the input.
     CrashVerify { dir: PathBuf },
+    /// Let files in DIR grow past old bytes; say `ready`, and sleep.
+    GrowWrite { dir: PathBuf },
+    /// Check what a cut left of them.
+    GrowVerify {
+        dir: PathBuf,
+        /// A commit interval had passed before the cut
+        #[arg(long)]
+        settled: bool,
+    },
     /// Mount damaged images one by one, walk them, write to them.
     Hostile {
         fs: String,
@@ -74,6 +84,8 @@ fn main() -> Result<()> {
         Command::Race { dir, device, only } => race::run(&dir, &device, &only),
         Command::CrashWrite { dir, seed, seconds } => crash::write(&dir, seed, seconds),
         Command::CrashVerify { dir } => crash::verify(&dir),
+        Command::GrowWrite { dir } => grow::write(&dir),
+        Command::GrowVerify { dir, settled } => grow::verify(&dir, settled),
         Command::Hostile {
             fs,
             cases,

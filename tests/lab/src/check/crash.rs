@@ -109,6 +109,61 @@ fn write_and_cut(lab: &Lab<'_>, guest: &mut Guest, cut: u64) -> Result<Owed> {
     Ok(owed)
 }
 
+/// Files that grew before the cut: a truncate is on disk after a commit interval, and none shows
+/// what had been behind its end.
+pub fn grown_files(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    s.discard();
+    let image = lab
+        .cache
+        .path("run")
+        .join(format!("grow-{}.img", std::process::id()));
+    fresh_image(&image, "128M", "")?;
+    // The commit interval is 5 seconds; the pages of a truncate would be written after 30.
+    let waits = [Some(10), None, Some(10), None];
+    let result = (0..=waits.len()).try_for_each(|round| {
+        let mut guest = boot(lab, vec![Disk::new(&image)], false)?;
+        if let Some(before) = round.checked_sub(1).and_then(|i| waits.get(i)) {
+            let settled = if before.is_some() { "--settled" } else { "" };
+            let script = format!(
+                "mount -t $FS $DEV /mnt || exit 1
+                guest grow-verify /mnt {settled}; r=$?
+                umount /mnt || exit 1
+                exit $r"
+            );
+            guest.sh(&with_names(lab, &script), LIMIT)?;
+            e2fsck(&image)?;
+        }
+        let Some(wait) = waits.get(round) else {
+            return Ok(());
+        };
+        let random = lab
+            .seed
+            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+            .rotate_left(13 * u32::try_from(round)?)
+            % 6000;
+        let wait = wait.map_or(Duration::from_millis(random), Duration::from_secs);
+        let script = "mount -t $FS $DEV /mnt && guest grow-write /mnt";
+        guest.start(&with_names(lab, script), LIMIT)?;
+        let end = Instant::now() + LIMIT;
+        loop {
+            match guest.try_event(end)? {
+                Some(Event::Output(text)) if text.contains("ready") => break,
+                Some(Event::Output(_)) => {}
+                Some(other) => bail!("the writer ended by itself ({other:?})"),
+                None => ensure!(Instant::now() < end, "the writer does not get ready"),
+            }
+        }
+        std::thread::sleep(wait);
+        guest.kill();
+        Ok(())
+    });
+    if result.is_ok() {
+        let _ = std::fs::remove_file(&image);
+    }
+    result.with_context(|| format!("SEED={}, image {}", lab.seed, image.display()))?;
+    Ok(format!("{} cuts", waits.len()))
+}
+
 fn note(owed: &mut Owed, line: &str) -> Result<()> {
     let words: Vec<&str> = line.split(' ').collect();
     match words.as_slice() {

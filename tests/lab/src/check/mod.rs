@@ -79,6 +79,7 @@ const GUEST: &[GuestCheck] = &[
     ("errors=panic", errors::panic),
     ("hostile images", hostile::images),
     ("power cuts", crash::power_cuts),
+    ("grown files after a power cut", crash::grown_files),
 ];
 
 /// Runs one check and prints its line.
