@@ -7,6 +7,7 @@ mod crash;
 mod errors;
 mod files;
 mod hostile;
+mod pjdfstest;
 mod session;
 mod source;
 mod stand_in;
@@ -73,6 +74,7 @@ const GUEST: &[GuestCheck] = &[
     ("full disk", files::full_disk),
     ("fio with verify", files::fio),
     ("fsx", files::fsx),
+    ("pjdfstest", pjdfstest::pjdfstest),
     ("tree from C ext4 and back", files::round_trip),
     ("errors=continue", errors::goes_on),
     ("errors=remount-ro", errors::remount_ro),
