@@ -3,7 +3,7 @@
 //! pjdfstest, a judge of POSIX semantics: each of its cases that passes on C
 //! ext4 passes on ext4rs.
 
-use super::session::{Session, LIMIT};
+use super::session::{with_names, Session, LIMIT};
 use super::Lab;
 use crate::qemu::End;
 use anyhow::{bail, ensure, Result};
@@ -80,20 +80,17 @@ allow_remount = true
 [dummy_auth]
 entries = [[\"nobody\", \"nogroup\"], [\"tests\", \"tests\"]]
 END
-        mount -t {fs} /dev/{disk} /mnt
+        mount -t {fs} $DEV /mnt
         pjdfstest -c /tmp/pjdfstest.toml -p /mnt -s /tmp || true
         umount /mnt",
-        disk = DISK,
     );
-    let (end, text) = s.guest(lab)?.capture(&script, LIMIT)?;
+    let (end, text) = s.guest(lab)?.capture(&with_names(lab, &script), LIMIT)?;
     if end != End::Exit(0) {
         bail!("pjdfstest on {fs}: {end:?}\n{text}");
     }
     s.e2fsck()?;
     Ok(parse(&text))
 }
-
-const DISK: &str = "vda";
 
 /// Lines such as `chmod::errno::eloop    ok`; what was skipped is left out.
 fn parse(output: &str) -> BTreeMap<String, bool> {
