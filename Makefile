@@ -11,6 +11,7 @@
 #                  output and the kernel log, passes the exit code through.
 #                  DISK=1G  FS=ext4 (compare with C ext4)  MKFS='-O ^64bit'
 #                  TIMEOUT=300 (seconds)  KEEP=1 (keep the image)
+#                  ON=uml|debug (User Mode Linux; also for check)
 #   make setup     only fetch and prepare what these need
 #   make KDIR=...  build against another kernel tree prepared for Rust
 #   make install   install the module for the running kernel
@@ -19,7 +20,7 @@
 
 # CMD is for the guest's shell: make leaves its dollars alone.
 override CMD := $(value CMD)
-export DEBUG CMD DISK FS KEEP SEED ONLY CASE TIMEOUT MKFS MOUNT VERBOSE
+export DEBUG CMD DISK FS ON KEEP SEED ONLY CASE TIMEOUT MKFS MOUNT VERBOSE
 export MODE ROUNDS BASE OUT REVISION
 
 .PHONY: module run check bench shell guest setup install clean

@@ -492,6 +492,8 @@ pub(crate) const fn operations<T: RegularFile>() -> Table<bindings::file_operati
         release: Some(shim2(&release::<T>)),
         fsync: Some(shim4(&fsync::<T>)),
         fallocate: Some(shim4(&fallocate::<T>)),
+        // a null pointer in a kernel without large pages
+        #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
         get_unmapped_area: Some(bindings::thp_get_unmapped_area),
         splice_read: Some(bindings::filemap_splice_read),
         splice_write: Some(bindings::iter_file_splice_write),

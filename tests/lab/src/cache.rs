@@ -57,6 +57,14 @@ impl Cache {
         self.dir.join(relative)
     }
 
+    /// Waits until no other command has this lock; held while the returned
+    /// file is open.
+    pub fn lock(&self, name: &str) -> Result<File> {
+        let file = File::create(self.path(&format!("{name}.lock")))?;
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)?;
+        Ok(file)
+    }
+
     /// Runs `work` unless its stamp says it was done from the same `inputs`.
     /// `advice` tells what to do when it fails.
     pub fn step(

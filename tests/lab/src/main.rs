@@ -6,13 +6,11 @@
 mod bench;
 mod cache;
 mod check;
-mod cpio;
 mod damage;
-mod guest_root;
 mod kernel;
 mod klog;
+mod machine;
 mod module;
-mod qemu;
 mod run;
 mod setup;
 mod shell;
@@ -59,11 +57,11 @@ fn main() -> ExitCode {
 fn run() -> Result<ExitCode> {
     let cli = Cli::parse();
     let cache = Cache::from_environment()?;
-    setup::all(&cache)?;
+    let stock = setup::all(&cache)?;
     match cli {
         Cli::Setup => Ok(ExitCode::SUCCESS),
-        Cli::Clean => module::clean(&cache).map(|()| ExitCode::SUCCESS),
-        Cli::Module => module::build(&cache).map(|_| ExitCode::SUCCESS),
+        Cli::Clean => module::clean(&cache, &stock).map(|()| ExitCode::SUCCESS),
+        Cli::Module => module::install(&cache, &stock).map(|()| ExitCode::SUCCESS),
         Cli::Run(args) => run::run(&cache, &args),
         Cli::Check(args) => check::run(&cache, &args),
         Cli::Bench(args) => bench::run(&cache, &args),

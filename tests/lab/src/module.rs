@@ -1,55 +1,87 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Building what changes: ext4rs.ko and the guest's program.
+//!
+//! The objects of each kernel's module are in a directory of their own, so
+//! that going from one kernel to another builds nothing anew.
 
 use crate::cache::{output_of, Cache, Clock};
-use crate::kernel::{self, Kernel};
+use crate::kernel::{Kernel, On};
 use anyhow::{bail, Context, Result};
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Builds ext4rs.ko against the stock kernel and returns the path of a copy
-/// for the guest.
-pub fn build(cache: &Cache) -> Result<PathBuf> {
-    let kernel = kernel::prepare(cache)?;
-    let clock = Clock::start("building ext4rs.ko");
-    make(&kernel, cache)?;
+/// Builds ext4rs.ko for a kernel and returns the path of a copy for the guest.
+pub fn build(cache: &Cache, kernel: &Kernel) -> Result<PathBuf> {
+    let clock = Clock::start(&format!("building ext4rs.ko for {}", kernel.release));
+    let built = make(kernel, cache)?;
     clock.done();
     // The guest does without the debugging information, which is most of it.
-    let stripped = cache
-        .path("run")
-        .join(format!("ext4rs-{}.ko", std::process::id()));
+    let stripped = cache.path("run").join(format!(
+        "ext4rs-{}-{}.ko",
+        kernel.release,
+        std::process::id()
+    ));
     output_of(
         Command::new("strip")
             .arg("--strip-debug")
             .arg("-o")
             .arg(&stripped)
-            .arg(cache.repo.join("ext4rs.ko")),
+            .arg(built),
     )?;
     Ok(stripped)
 }
 
-/// Removes what Kbuild made in the source tree.
-pub fn clean(cache: &Cache) -> Result<()> {
-    let source = format!("M={}", cache.repo.display());
-    output_of(kernel::prepare(cache)?.make().arg(source).arg("clean"))?;
+/// Builds ext4rs.ko and puts it into the repository, for `make install`.
+pub fn install(cache: &Cache, kernel: &Kernel) -> Result<()> {
+    std::fs::copy(make(kernel, cache)?, cache.repo.join("ext4rs.ko"))?;
     Ok(())
 }
 
-/// Runs Kbuild; its output is shown.
-fn make(kernel: &Kernel, cache: &Cache) -> Result<()> {
+/// Removes what Kbuild made, here and in the source tree (`make KDIR=...`).
+pub fn clean(cache: &Cache, kernel: &Kernel) -> Result<()> {
+    let _ = std::fs::remove_dir_all(target_dir()?.join("kbuild"));
+    clean_source(cache, kernel)
+}
+
+fn clean_source(cache: &Cache, kernel: &Kernel) -> Result<()> {
+    let source = format!("M={}", cache.repo.display());
+    output_of(kernel.make().arg(source).arg("clean"))?;
+    Ok(())
+}
+
+fn target_dir() -> Result<PathBuf> {
+    let dir = std::env::var_os("CARGO_TARGET_DIR").context("CARGO_TARGET_DIR is not set")?;
+    Ok(dir.into())
+}
+
+/// `make` for the module. Its objects go to the directory that is returned.
+pub fn kbuild(cache: &Cache, kernel: &Kernel, output: &str) -> Result<(Command, PathBuf)> {
+    if cache.repo.join("modules.order").exists() {
+        // Kbuild builds elsewhere only from a clean source.
+        clean_source(cache, kernel)?;
+    }
+    let output = target_dir()?.join("kbuild").join(output);
+    std::fs::create_dir_all(&output)?;
     let jobs = std::thread::available_parallelism()?;
-    let status = kernel
-        .make()
-        .arg("--silent")
+    let mut make = kernel.make();
+    make.arg("--silent")
         .arg(format!("-j{jobs}"))
         .arg(format!("M={}", cache.repo.display()))
-        .arg("modules")
-        .status()?;
-    if !status.success() {
+        .arg(format!("MO={}", output.display()));
+    if kernel.on == On::Debug {
+        make.args(["CONFIG_EXT4RS_DEBUG=y", "CONFIG_EXT4RS_KUNIT_TEST=y"]);
+    }
+    Ok((make, output))
+}
+
+/// Runs Kbuild; its output is shown.
+fn make(kernel: &Kernel, cache: &Cache) -> Result<PathBuf> {
+    let (mut make, output) = kbuild(cache, kernel, &kernel.release)?;
+    if !make.arg("modules").status()?.success() {
         bail!("the module does not build");
     }
-    Ok(())
+    Ok(output.join("ext4rs.ko"))
 }
 
 /// Builds the guest's program, statically linked, and returns its path.
@@ -72,6 +104,5 @@ pub fn build_guest_program(cache: &Cache) -> Result<PathBuf> {
     if !status.success() {
         bail!("the guest's program does not build");
     }
-    let dir = std::env::var_os("CARGO_TARGET_DIR").context("CARGO_TARGET_DIR is not set")?;
-    Ok(PathBuf::from(dir).join(target).join("release/guest"))
+    Ok(target_dir()?.join(target).join("release/guest"))
 }

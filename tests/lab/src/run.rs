@@ -4,9 +4,10 @@
 //! onto a 4 GiB image; then e2fsck, C ext4 and the kernel log judge it.
 
 use crate::cache::{Cache, Clock};
-use crate::qemu::{Disk, Guest, Machine};
+use crate::kernel::On;
+use crate::klog;
+use crate::machine::{Disk, Guest, Parts};
 use crate::shell::fresh_image;
-use crate::{kernel, klog, module};
 use anyhow::{bail, ensure, Context, Result};
 use clap::Args;
 use std::collections::BTreeMap;
@@ -62,32 +63,21 @@ struct Report {
 }
 
 pub fn run(cache: &Cache, args: &RunArgs) -> Result<ExitCode> {
-    let kernel = kernel::prepare(cache)?;
-    let built = match args.fs.as_str() {
-        "ext4rs" => Some(module::build(cache)?),
-        _ => None,
-    };
-    let program = module::build_guest_program(cache)?;
+    let parts = Parts::prepare(cache, On::Qemu)?.with_module_for(cache, &args.fs)?;
     let image = cache
         .path("run")
         .join(format!("run-{}.img", std::process::id()));
     fresh_image(&image, "4G", "")?;
-    let machine = Machine {
+    let mut machine = parts.machine(
         cache,
-        kernel: &kernel,
-        program: &program,
-        module: built.as_deref(),
-        disks: vec![
+        vec![
             Disk::new(&image),
             Disk::read_only(cache.path("source.tar")),
             Disk::read_only(cache.path("source.sha256")),
         ],
-        fio: true,
-        console: false,
-        bench: false,
-        counted: false,
-    };
-    let clock = Clock::start(&format!("booting {}", kernel.release));
+    );
+    machine.fio = true;
+    let clock = Clock::start(&format!("booting {}", parts.kernel.release));
     let mut guest = machine.boot()?;
     clock.done();
     let result = judge_all(&mut guest, args, &image);

@@ -4,8 +4,8 @@
 //! scripts/enter, before this program can run.
 
 use crate::cache::{Cache, StepLog};
-use crate::guest_root;
-use crate::kernel::{self, Kernel};
+use crate::kernel::{self, stock, Kernel, On};
+use crate::machine::root;
 use anyhow::{ensure, Result};
 use std::fs::{self, File};
 use std::process::Command;
@@ -17,14 +17,15 @@ const CARGO_TOOLS: &[(&str, &str)] = &[("fsx", "0.3.2"), ("pjdfstest", "0.2.2")]
 /// test: a real tree of files, 6,500 of them.
 const SOURCE_PARTS: &[&str] = &["fs", "mm", "block", "ipc", "include/linux", "include/uapi"];
 
-pub fn all(cache: &Cache) -> Result<()> {
+/// Everything but the UML kernels, which are built when a guest wants one.
+pub fn all(cache: &Cache) -> Result<Kernel> {
     // a second command waits here while the first one sets up
-    let lock = File::create(cache.path("setup.lock"))?;
-    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)?;
-    let kernel = kernel::prepare(cache)?;
-    guest_root::prepare(cache, &kernel)?;
+    let _lock = cache.lock("setup")?;
+    let kernel = kernel::prepare(cache, On::Qemu)?;
+    root::prepare(cache, &kernel)?;
     cargo_tools(cache)?;
-    source_tree(cache, &kernel)
+    source_tree(cache, &kernel)?;
+    Ok(kernel)
 }
 
 fn cargo_tools(cache: &Cache) -> Result<()> {
@@ -63,15 +64,15 @@ fn source_tree(cache: &Cache, kernel: &Kernel) -> Result<()> {
         "packing a source tree for the tests",
         &inputs,
         "make room on the disk and run the command again",
-        |log| pack(cache, kernel, log),
+        |log| pack(cache, log),
     )
 }
 
-fn pack(cache: &Cache, kernel: &Kernel, log: &StepLog) -> Result<()> {
+fn pack(cache: &Cache, log: &StepLog) -> Result<()> {
     let dir = cache.path("source.tmp");
     let _ = fs::remove_dir_all(&dir);
     fs::create_dir_all(&dir)?;
-    let tarball = kernel::source_tarball(kernel)?;
+    let tarball = stock::source_tarball(cache)?;
     log.run(
         Command::new("tar")
             .args(["--strip-components=1", "--wildcards", "-C"])

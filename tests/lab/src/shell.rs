@@ -3,10 +3,9 @@
 //! `make guest` and `make shell`: a guest for people.
 
 use crate::cache::{output_of, Cache};
-use crate::kernel;
-use crate::module;
-use crate::qemu::{Disk, End, Machine};
-use anyhow::{Context, Result};
+use crate::kernel::On;
+use crate::machine::{Disk, End, Parts};
+use anyhow::{ensure, Context, Result};
 use clap::Args;
 use std::fs::File;
 use std::io::Write;
@@ -16,7 +15,10 @@ use std::time::Duration;
 
 #[derive(Args)]
 pub struct Common {
-    /// Size of the scratch disk /dev/vda, as mke2fs takes it
+    /// Where the guest runs
+    #[arg(long, env = "ON", default_value = "qemu")]
+    on: On,
+    /// Size of the scratch disk, as mke2fs takes it
     #[arg(long, env = "DISK", default_value = "1G")]
     disk: String,
     /// File system type to mount: ext4rs, or ext4 to compare
@@ -83,29 +85,16 @@ fn load(fs: &str) -> &'static str {
 }
 
 pub fn guest(cache: &Cache, args: &GuestArgs) -> Result<ExitCode> {
-    let kernel = kernel::prepare(cache)?;
-    let built = match args.common.fs.as_str() {
-        "ext4rs" => Some(module::build(cache)?),
-        _ => None,
-    };
-    let program = module::build_guest_program(cache)?;
+    let parts = Parts::prepare(cache, args.common.on)?.with_module_for(cache, &args.common.fs)?;
     let image = image(cache, &args.common)?;
-    let machine = Machine {
-        cache,
-        kernel: &kernel,
-        program: &program,
-        module: built.as_deref(),
-        disks: vec![Disk::new(&image)],
-        fio: args.cmd.contains("fio"),
-        console: false,
-        bench: false,
-        counted: false,
-    };
+    let mut machine = parts.machine(cache, vec![Disk::new(&image)]);
+    machine.fio = args.cmd.contains("fio");
     let mut guest = machine.boot()?;
     eprintln!("guest: up in {:.1} s", guest.boot.as_secs_f64());
     let mark = guest.log_len();
     let script = format!(
-        "export DEV=/dev/vda FS={}\n{}{}",
+        "export DEV=/dev/{} FS={}\n{}{}",
+        parts.disk(0),
         args.common.fs,
         load(&args.common.fs),
         args.cmd
@@ -139,37 +128,29 @@ pub fn guest(cache: &Cache, args: &GuestArgs) -> Result<ExitCode> {
 }
 
 pub fn interactive(cache: &Cache, args: &ShellArgs) -> Result<ExitCode> {
-    let kernel = kernel::prepare(cache)?;
-    let built = match args.common.fs.as_str() {
-        "ext4rs" => Some(module::build(cache)?),
-        _ => None,
-    };
-    let program = module::build_guest_program(cache)?;
+    ensure!(
+        args.common.on == On::Qemu,
+        "a UML guest has no console for a shell: use `make guest`, or ON=qemu"
+    );
+    let parts = Parts::prepare(cache, args.common.on)?.with_module_for(cache, &args.common.fs)?;
     let image = image(cache, &args.common)?;
-    let machine = Machine {
-        cache,
-        kernel: &kernel,
-        program: &program,
-        module: built.as_deref(),
-        disks: vec![Disk::new(&image)],
-        fio: true,
-        console: true,
-        bench: false,
-        counted: false,
-    };
+    let mut machine = parts.machine(cache, vec![Disk::new(&image)]);
+    machine.fio = true;
+    machine.console = true;
     let mut guest = machine.boot()?;
+    let device = format!("/dev/{}", parts.disk(0));
     let fs = &args.common.fs;
     guest
         .sh(
             &format!(
-                "{}mount -t {fs} -o {} /dev/vda /mnt",
+                "{}mount -t {fs} -o {} {device} /mnt",
                 load(fs),
                 args.common.mount
             ),
             Duration::from_secs(60),
         )
         .context("mounting in the guest")?;
-    println!("{fs} is mounted at /mnt, its disk is /dev/vda; `exit` ends the guest.");
+    println!("{fs} is mounted at /mnt, its disk is {device}; `exit` ends the guest.");
     let terminal = Terminal::raw();
     let end = guest.interactive();
     drop(terminal);

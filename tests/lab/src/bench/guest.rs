@@ -6,14 +6,11 @@ use super::ops::{Amount, FIO_JOBS, ROWS};
 use super::results::{Outcome, FILE_SYSTEMS};
 use super::Mode;
 use crate::cache::Cache;
-use crate::guest_root;
-use crate::kernel::Kernel;
-use crate::qemu::{Guest, Machine};
+use crate::machine::{root, tail, Guest, Parts};
 use anyhow::{Context, Result};
 use guest::Storm;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 /// Of one turn, by the clock on the wall: TCG may be shared with others.
@@ -27,25 +24,13 @@ const MKFS: [&str; FILE_SYSTEMS.len()] = [
     "mkfs.xfs -q -f -K",
 ];
 
-pub fn boot(
-    cache: &Cache,
-    kernel: &Kernel,
-    program: &Path,
-    module: &Path,
-    mode: Mode,
-) -> Result<Guest> {
-    guest_root::bench(cache, kernel)?;
-    let machine = Machine {
-        cache,
-        kernel,
-        program,
-        module: Some(module),
-        disks: Vec::new(),
-        fio: true,
-        console: false,
-        bench: true,
-        counted: mode == Mode::Counted,
-    };
+pub fn boot(cache: &Cache, parts: &Parts, mode: Mode) -> Result<Guest> {
+    root::bench(cache, &parts.kernel)?;
+    let mut machine = parts.machine(cache, Vec::new());
+    machine.memory_mib = 3072;
+    machine.fio = true;
+    machine.bench = true;
+    machine.counted = mode == Mode::Counted;
     let mut guest = machine.boot()?;
     let script = format!(
         "set -e; insmod /modules/brd.ko rd_nr=3 rd_size=$((384 * 1024))
@@ -110,8 +95,8 @@ fn storms_of(text: &str) -> Result<BTreeMap<&'static str, Outcome>> {
 
 /// The time of each job of fio's report: its reads, writes and syncs.
 fn jobs_of(text: &str) -> Result<BTreeMap<&'static str, Outcome>> {
-    let report: Value = serde_json::from_str(text)
-        .with_context(|| format!("fio's report: `{}`", crate::qemu::tail(text, 5)))?;
+    let report: Value =
+        serde_json::from_str(text).with_context(|| format!("fio's report: `{}`", tail(text, 5)))?;
     let jobs = report["jobs"].as_array().context("fio reports no job")?;
     let mut outcomes = BTreeMap::new();
     for job in jobs {

@@ -22,7 +22,9 @@ mod results;
 mod table;
 
 use crate::cache::{Cache, Clock};
-use crate::{kernel, klog, module};
+use crate::kernel::On;
+use crate::klog;
+use crate::machine::Parts;
 use anyhow::{ensure, Context, Result};
 use clap::{Args, ValueEnum};
 use ops::Amount;
@@ -92,14 +94,12 @@ pub fn run(cache: &Cache, args: &BenchArgs) -> Result<ExitCode> {
         .as_ref()
         .map(|path| Results::load(&cache.repo.join(path)))
         .transpose()?;
-    let kernel = kernel::prepare(cache)?;
-    let module = module::build(cache)?;
-    let program = module::build_guest_program(cache)?;
-    let clock = Clock::start(&format!("booting {}", kernel.release));
-    let mut guest = guest::boot(cache, &kernel, &program, &module, args.mode)?;
+    let parts = Parts::prepare(cache, On::Qemu)?.with_module_for(cache, "ext4rs")?;
+    let clock = Clock::start(&format!("booting {}", parts.kernel.release));
+    let mut guest = guest::boot(cache, &parts, args.mode)?;
     clock.done();
 
-    let mut results = Results::new(&kernel.release, args.mode.name(), &args.revision);
+    let mut results = Results::new(&parts.kernel.release, args.mode.name(), &args.revision);
     for round in 0..args.rounds {
         let clock = Clock::start(&format!("round {} of {}", round + 1, args.rounds));
         for turn in 0..FILE_SYSTEMS.len() {

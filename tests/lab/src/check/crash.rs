@@ -7,7 +7,7 @@
 use super::session::{boot, e2fsck, with_names, Session, LIMIT};
 use super::Lab;
 use crate::klog;
-use crate::qemu::{Disk, Guest};
+use crate::machine::{Disk, Guest};
 use crate::shell::fresh_image;
 use anyhow::{bail, ensure, Context, Result};
 use guest::Event;

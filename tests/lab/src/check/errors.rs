@@ -7,15 +7,17 @@
 
 use super::session::{Session, LIMIT};
 use super::Lab;
-use crate::qemu::End;
+use crate::machine::End;
 use anyhow::{bail, ensure, Context, Result};
 
 /// A disk with the directory /broken whose block is damaged, mounted with
 /// errors=`answer`.
 fn mounted_damaged(lab: &Lab<'_>, s: &mut Session, answer: &str) -> Result<()> {
-    s.expected = ["borting journal", "ext4rs (vda)", "EXT4-fs"]
-        .map(String::from)
-        .to_vec();
+    s.expected = vec![
+        "borting journal".into(),
+        format!("ext4rs ({})", lab.parts.disk(0)),
+        "EXT4-fs".into(),
+    ];
     s.fresh(lab, "64M", "")?;
     s.sh(
         lab,

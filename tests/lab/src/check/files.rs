@@ -4,7 +4,7 @@
 
 use super::session::{Session, LIMIT};
 use super::Lab;
-use crate::qemu::End;
+use crate::machine::End;
 use anyhow::{bail, ensure, Context, Result};
 
 /// Mount and unmount, read-only, remount, sync, statfs, and again.
@@ -115,8 +115,9 @@ pub fn mount_refused(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
         let guest = s.guest(lab)?;
         let mark = guest.log_len();
         let script = format!(
-            "! mount -t {} -o {option} /dev/vda /mnt || {{ umount /mnt; exit 1; }}",
-            lab.fs
+            "! mount -t {} -o {option} /dev/{} /mnt || {{ umount /mnt; exit 1; }}",
+            lab.fs,
+            lab.parts.disk(0)
         );
         let (end, text) = guest.capture(&script, LIMIT)?;
         let log = guest.log_from(mark)?;
@@ -134,7 +135,8 @@ pub fn mount_refused(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
             ));
         }
     }
-    s.expected.extend(["ext4rs (vda)".into(), "EXT4-fs".into()]);
+    s.expected
+        .extend([format!("ext4rs ({})", lab.parts.disk(0)), "EXT4-fs".into()]);
     ensure!(accepted.is_empty(), "{}", accepted.join("; "));
     Ok(format!("{} disks", cases.len()))
 }
@@ -256,7 +258,7 @@ pub fn round_trip(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
         "set -e
         mount -t ext4 $DEV /mnt
         mkdir /mnt/tree
-        tar -xf /dev/vdb -C /mnt/tree ./fs ./mm ./ipc
+        tar -xf $DEV2 -C /mnt/tree ./fs ./mm ./ipc
         sync
         guest snapshot /mnt > /tmp/first
         umount /mnt",

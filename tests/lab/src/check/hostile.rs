@@ -2,11 +2,11 @@
 
 //! Damaged images: each is refused or survived, and what must be noticed is.
 
-use super::session::{boot, Session, LIMIT};
+use super::session::{boot, with_names, Session, LIMIT};
 use super::Lab;
 use crate::damage;
 use crate::klog;
-use crate::qemu::{Disk, Guest};
+use crate::machine::{Disk, Guest};
 use anyhow::{bail, Context, Result};
 use guest::{Case, Event, Outcome};
 use rustix::io::Errno;
@@ -150,7 +150,13 @@ impl Run {
         from: usize,
     ) -> Result<usize> {
         guest.start(
-            &format!("guest hostile {} /dev/vda {from} /dev/vdb /dev/vdc", lab.fs),
+            &with_names(
+                lab,
+                &format!(
+                    "guest hostile $FS $DEV {from} $DEV2 /dev/{}",
+                    lab.parts.disk(2)
+                ),
+            ),
             Duration::from_secs(3600),
         )?;
         let mut index = from;

@@ -13,12 +13,13 @@ mod source;
 mod stand_in;
 
 use crate::cache::Cache;
-use crate::kernel::{self, Kernel};
-use crate::{klog, module};
+use crate::kernel::On;
+use crate::klog;
+use crate::machine::Parts;
+use crate::module;
 use anyhow::{bail, Result};
 use clap::Args;
 use session::Session;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -38,15 +39,16 @@ pub struct CheckArgs {
     /// File system type to check: ext4 shows that the checks are right
     #[arg(long, env = "FS", default_value = "ext4rs")]
     fs: String,
+    /// Where the guests run
+    #[arg(long, env = "ON", default_value = "qemu")]
+    on: On,
 }
 
 /// What the checks share.
 pub struct Lab<'a> {
     pub cache: &'a Cache,
-    pub kernel: Kernel,
-    pub program: PathBuf,
-    /// ext4rs.ko, once it is built. None when C ext4 is checked.
-    pub module: Option<PathBuf>,
+    /// Without a module until the guest checks, and when C ext4 is checked.
+    pub parts: Parts,
     pub fs: String,
     pub seed: u64,
     pub case: Option<String>,
@@ -100,18 +102,19 @@ fn report(name: &str, work: impl FnOnce() -> Result<String>) -> bool {
 }
 
 pub fn run(cache: &Cache, args: &CheckArgs) -> Result<ExitCode> {
-    let kernel = kernel::prepare(cache)?;
+    let parts = Parts::prepare(cache, args.on)?;
     let seed = match args.seed {
         Some(s) => s,
         None => std::time::UNIX_EPOCH.elapsed()?.as_secs(),
     };
     let start = Instant::now();
-    println!("checking {} on {}, SEED={seed}", args.fs, kernel.release);
+    println!(
+        "checking {} on {}, SEED={seed}",
+        args.fs, parts.kernel.release
+    );
     let mut lab = Lab {
         cache,
-        kernel,
-        program: module::build_guest_program(cache)?,
-        module: None,
+        parts,
         fs: args.fs.clone(),
         seed,
         case: args.case.clone(),
@@ -124,15 +127,15 @@ pub fn run(cache: &Cache, args: &CheckArgs) -> Result<ExitCode> {
         count(report(name, || check(&mut lab)));
     }
     if lab.fs == "ext4rs" && GUEST.iter().any(|(n, _)| chosen(n)) {
-        match module::build(cache) {
-            Ok(path) => lab.module = Some(path),
+        match module::build(cache, &lab.parts.kernel) {
+            Ok(path) => lab.parts.module = Some(path),
             Err(e) => {
                 println!("FAILED: no guest check can run: {e:#}");
                 count(false);
             }
         }
     }
-    if lab.fs != "ext4rs" || lab.module.is_some() {
+    if lab.fs != "ext4rs" || lab.parts.module.is_some() {
         let mut session = Session::new(cache);
         for (name, check) in GUEST.iter().filter(|(n, _)| chosen(n)) {
             count(report(name, || in_session(&lab, &mut session, *check)));

@@ -5,7 +5,7 @@
 
 use super::session::{with_names, Session, LIMIT};
 use super::Lab;
-use crate::qemu::End;
+use crate::machine::End;
 use anyhow::{bail, ensure, Result};
 use std::collections::BTreeMap;
 

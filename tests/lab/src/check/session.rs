@@ -4,7 +4,7 @@
 
 use super::Lab;
 use crate::cache::Cache;
-use crate::qemu::{Disk, Guest, Machine};
+use crate::machine::{Disk, Guest};
 use anyhow::{bail, Context, Result};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ pub const LIMIT: Duration = Duration::from_secs(240);
 
 pub struct Session {
     guest: Option<Guest>,
-    /// /dev/vda of the guest; the host reads it between mounts.
+    /// The guest's first disk; the host reads it between mounts.
     pub image: PathBuf,
     tree: PathBuf,
     mark: u64,
@@ -117,25 +117,22 @@ impl Session {
     }
 }
 
+/// The names that scripts use: the type to check, the scratch disk with its
+/// name alone, the disk after it.
 pub fn with_names(lab: &Lab<'_>, script: &str) -> String {
-    format!("export DEV=/dev/vda FS={}\n{script}", lab.fs)
+    let (disk, next) = (lab.parts.disk(0), lab.parts.disk(1));
+    format!(
+        "export FS={} DEV=/dev/{disk} DISK={disk} DEV2=/dev/{next}\n{script}",
+        lab.fs
+    )
 }
 
 /// A guest with these disks and, when it is to be checked, ext4rs loaded.
 pub fn boot(lab: &Lab<'_>, disks: Vec<Disk>, fio: bool) -> Result<Guest> {
-    let machine = Machine {
-        cache: lab.cache,
-        kernel: &lab.kernel,
-        program: &lab.program,
-        module: lab.module.as_deref(),
-        disks,
-        fio,
-        console: false,
-        bench: false,
-        counted: false,
-    };
+    let mut machine = lab.parts.machine(lab.cache, disks);
+    machine.fio = fio;
     let mut guest = machine.boot()?;
-    if lab.module.is_some() {
+    if lab.parts.module.is_some() {
         guest.sh("modprobe ext4rs", LIMIT)?;
     }
     Ok(guest)

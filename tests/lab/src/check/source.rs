@@ -55,29 +55,11 @@ pub fn lints(lab: &mut Lab<'_>) -> Result<String> {
     Ok(String::new())
 }
 
-/// The kernel's clippy on the module itself, in a copy of the source: its
-/// objects are not the ones that the module is linked from.
+/// The kernel's clippy on the module itself. Its objects are not the ones
+/// that the module is linked from.
 pub fn module_lints(lab: &mut Lab<'_>) -> Result<String> {
-    let copy = lab.cache.path("clippy");
-    std::fs::create_dir_all(&copy)?;
-    output_of(
-        Command::new("rsync")
-            .current_dir(&lab.cache.repo)
-            .args([
-                "-a",
-                "--delete",
-                "--exclude=*.o",
-                "--exclude=.*",
-                "--exclude=*_generated.rs",
-            ])
-            .args(["src", "Kbuild", "Kconfig"])
-            .arg(&copy),
-    )?;
-    let mut make = lab.kernel.make();
-    make.arg("--silent")
-        .arg("CLIPPY=1")
-        .arg(format!("M={}", copy.display()))
-        .arg("src/fs_ext4rs.o");
+    let (mut make, _) = module::kbuild(lab.cache, &lab.parts.kernel, "clippy")?;
+    make.args(["CLIPPY=1", "src/fs_ext4rs.o"]);
     logged(lab.cache, "module-lints.log", &mut make)?;
     Ok(String::new())
 }
@@ -106,8 +88,8 @@ pub fn host_tests(lab: &mut Lab<'_>) -> Result<String> {
     Ok(format!("{passed} tests"))
 }
 
-/// Kbuild makes ext4rs.ko for the stock kernel, warnings being errors.
+/// Kbuild makes ext4rs.ko for the kernel, warnings being errors.
 pub fn module_build(lab: &mut Lab<'_>) -> Result<String> {
-    module::build(lab.cache)?;
-    Ok(lab.kernel.release.clone())
+    module::build(lab.cache, &lab.parts.kernel)?;
+    Ok(lab.parts.kernel.release.clone())
 }

@@ -3,9 +3,11 @@
 //! Process 1 of the guest: mounts what a Linux userland expects, loads the
 //! modules, then serves the host's requests one by one.
 
+mod port;
+mod root;
+
 use anyhow::{bail, Context, Result};
 use guest::{Event, Request, MODULE_DIR, MODULE_LIST};
-use rustix::mount::{mount, MountFlags};
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -15,36 +17,16 @@ use std::sync::mpsc::{channel, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const PORT: &str = "/dev/vport0p1";
-
 /// Never returns in a healthy guest: an end of process 1 is a kernel panic,
 /// which ends the guest at once and so reaches the host.
 pub fn run() -> Result<()> {
-    mounts()?;
+    if let Ok(layer) = std::env::var("LAYER") {
+        root::enter(&layer)?;
+    }
+    root::mounts()?;
     settings();
     load_modules()?;
-    let port = open_port()?;
-    serve(port)
-}
-
-fn mounts() -> Result<()> {
-    for (kind, on, data) in [
-        ("devtmpfs", "/dev", ""),
-        ("proc", "/proc", ""),
-        ("sysfs", "/sys", ""),
-        ("tmpfs", "/run", ""),
-        ("tmpfs", "/tmp", "size=75%"),
-        ("devpts", "/dev/pts", ""),
-        ("tmpfs", "/dev/shm", ""),
-        ("debugfs", "/sys/kernel/debug", ""),
-    ] {
-        fs::create_dir_all(on)?;
-        let data = std::ffi::CString::new(data)?;
-        mount(kind, on, kind, MountFlags::empty(), Some(data.as_c_str()))
-            .with_context(|| format!("mounting {kind} on {on}"))?;
-    }
-    fs::create_dir_all("/mnt")?;
-    Ok(())
+    serve(port::open()?)
 }
 
 /// Knobs that make trouble visible. A missing one is no reason to stop.
@@ -74,17 +56,6 @@ fn load_modules() -> Result<()> {
             .with_context(|| format!("loading the module {name}"))?;
     }
     Ok(())
-}
-
-fn open_port() -> Result<File> {
-    let end = Instant::now() + Duration::from_secs(10);
-    loop {
-        match OpenOptions::new().read(true).write(true).open(PORT) {
-            Ok(port) => return Ok(port),
-            Err(e) if Instant::now() > end => bail!("{PORT}: {e}"),
-            Err(_) => thread::sleep(Duration::from_millis(10)),
-        }
-    }
 }
 
 fn serve(mut port: File) -> Result<()> {

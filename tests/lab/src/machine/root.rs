@@ -7,16 +7,20 @@
 //! - `fio.cpio`: fio with its many libraries, for the scenarios that ask.
 //! - `bench.cpio`: XFS, for `make bench`.
 //! - what changes with each run (ext4rs.ko, the `guest` program) is appended
-//!   by [`crate::qemu`].
+//!   for each boot.
+//!
+//! A UML guest needs no such archive: its root is the tool tree, with a
+//! [`super::layer`] over it.
 
+use super::cpio::Archive;
 use crate::cache::{output_of, Cache};
-use crate::cpio::Archive;
-use crate::kernel::{module_closure, Kernel};
+use crate::kernel::Kernel;
 use anyhow::{Context, Result};
 use guest::{MODULE_DIR, MODULE_LIST};
 use std::collections::BTreeSet;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -67,6 +71,21 @@ while read module; do
 done < $list
 ";
 
+/// What a guest's root is put together in. Names have no leading slash.
+pub trait Files {
+    fn data(&mut self, name: &str, mode: u32, data: &[u8]) -> Result<()>;
+
+    /// Copies a file, with its permissions.
+    fn file(&mut self, name: &str, from: &Path) -> Result<()> {
+        let context = || from.display().to_string();
+        let mode = fs::metadata(from)
+            .with_context(context)?
+            .permissions()
+            .mode();
+        self.data(name, mode & 0o7777, &fs::read(from).with_context(context)?)
+    }
+}
+
 pub fn prepare(cache: &Cache, kernel: &Kernel) -> Result<()> {
     let inputs = format!(
         "{} {PROGRAMS:?} {MODULES:?} {MODULES_AT_HAND:?} 3",
@@ -95,7 +114,7 @@ pub fn bench(cache: &Cache, kernel: &Kernel) -> Result<()> {
         |_| {
             let mut out = create(&cache.path("bench.cpio"))?;
             programs(&mut out, &["mkfs.xfs"])?;
-            for path in module_closure(kernel, &["xfs"])? {
+            for path in kernel.module_closure(&["xfs"])? {
                 add_module(&mut out, &path)?;
             }
             let list = list_of(kernel, &["xfs"])?;
@@ -170,13 +189,14 @@ fn base(cache: &Cache, kernel: &Kernel) -> Result<()> {
         }
     }
 
-    modules(&mut out, kernel)?;
+    modules(&mut out, kernel, "usr/bin/modprobe")?;
     out.finish()?.flush()?;
     Ok(())
 }
 
-fn modules(out: &mut Out, kernel: &Kernel) -> Result<()> {
-    for path in module_closure(kernel, &[MODULES, MODULES_AT_HAND].concat())? {
+/// The kernel's modules, and the `modprobe` that loads them.
+pub fn modules(out: &mut impl Files, kernel: &Kernel, modprobe: &str) -> Result<()> {
+    for path in kernel.module_closure(&[MODULES, MODULES_AT_HAND].concat())? {
         add_module(out, &path)?;
     }
     out.data(
@@ -191,35 +211,39 @@ fn modules(out: &mut Out, kernel: &Kernel) -> Result<()> {
             list_of(kernel, &[name])?.as_bytes(),
         )?;
     }
-    out.data("usr/bin/modprobe", 0o755, MODPROBE)
+    out.data(modprobe, 0o755, MODPROBE)
 }
 
 /// The file names of modules and of those that they need, one a line.
 pub fn list_of(kernel: &Kernel, names: &[&str]) -> Result<String> {
     let mut list = String::new();
-    for path in module_closure(kernel, names)? {
-        let name = path.file_stem().context("a module without a name")?;
-        list.push_str(&name.to_string_lossy().replace('-', "_"));
+    for path in kernel.module_closure(names)? {
+        list.push_str(&file_name(&path)?);
         list.push('\n');
     }
     Ok(list)
 }
 
-/// Adds an `.xz`-compressed module, uncompressed, under the name that it has
-/// in the kernel.
-fn add_module(out: &mut Out, path: &Path) -> Result<()> {
-    let name = path
-        .file_stem()
-        .context("a module without a name")?
-        .to_string_lossy()
-        .replace('-', "_");
+/// The name that a module has in the kernel, with `.ko`.
+fn file_name(path: &Path) -> Result<String> {
+    let name = path.file_name().context("a module without a name")?;
+    let name = name.to_string_lossy().replace('-', "_");
+    Ok(name.trim_end_matches(".xz").to_owned())
+}
+
+/// Adds a module, uncompressed, under the name that it has in the kernel.
+fn add_module(out: &mut impl Files, path: &Path) -> Result<()> {
+    let to = format!(
+        "{}/{}",
+        MODULE_DIR.trim_start_matches('/'),
+        file_name(path)?
+    );
+    if path.extension().is_some_and(|e| e == "ko") {
+        return out.file(&to, path);
+    }
     let data = Command::new("xz").arg("-dc").arg(path).output()?;
     anyhow::ensure!(data.status.success(), "xz cannot read {}", path.display());
-    out.data(
-        &format!("{}/{name}", MODULE_DIR.trim_start_matches('/')),
-        0o644,
-        &data.stdout,
-    )
+    out.data(&to, 0o644, &data.stdout)
 }
 
 fn fio(cache: &Cache) -> Result<()> {

@@ -5,12 +5,10 @@
 //! The kernel takes several archives one after the other, so the parts that
 //! never change are made once and the rest is appended for each run.
 
-use anyhow::{Context, Result};
+use super::root::Files;
+use anyhow::Result;
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
 const FILE: u32 = 0o100_000;
 const DIR: u32 = 0o040_000;
@@ -77,22 +75,6 @@ impl<W: Write> Archive<W> {
         self.entry(name, DIR | 0o755, &[])
     }
 
-    pub fn data(&mut self, name: &str, mode: u32, data: &[u8]) -> Result<()> {
-        self.parents(name)?;
-        self.seen.insert(name.to_owned());
-        self.entry(name, FILE | mode, data)
-    }
-
-    /// Copies a file, with its permissions.
-    pub fn file(&mut self, name: &str, from: &Path) -> Result<()> {
-        let context = || from.display().to_string();
-        let mode = fs::metadata(from)
-            .with_context(context)?
-            .permissions()
-            .mode();
-        self.data(name, mode & 0o7777, &fs::read(from).with_context(context)?)
-    }
-
     pub fn symlink(&mut self, name: &str, target: &str) -> Result<()> {
         self.parents(name)?;
         self.seen.insert(name.to_owned());
@@ -108,5 +90,13 @@ impl<W: Write> Archive<W> {
         self.entry("TRAILER!!!", 0, &[])?;
         self.out.flush()?;
         Ok(self.out)
+    }
+}
+
+impl<W: Write> Files for Archive<W> {
+    fn data(&mut self, name: &str, mode: u32, data: &[u8]) -> Result<()> {
+        self.parents(name)?;
+        self.seen.insert(name.to_owned());
+        self.entry(name, FILE | mode, data)
     }
 }

@@ -4,10 +4,11 @@
 //! image, modules, headers and source, and re-makes in the source what
 //! Debian's headers packages lack: the metadata of the kernel's Rust crates.
 
+use super::{Kernel, On};
 use crate::cache::{output_of, Cache, StepLog};
 use anyhow::{bail, ensure, Context, Result};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// scripts/kernel.pin
@@ -34,44 +35,36 @@ impl Pin {
     }
 }
 
-/// The kernel in the cache.
-pub struct Kernel {
-    /// Such as `7.3.4+deb13-amd64`.
-    pub release: String,
-    dir: PathBuf,
+fn dir(cache: &Cache) -> PathBuf {
+    cache.path("kernel")
 }
 
-impl Kernel {
-    /// What a module is built against (KDIR).
-    pub fn build_dir(&self) -> PathBuf {
-        self.dir.join("src")
+/// The kernel of a release, whether it is in the cache already or not.
+fn kernel(cache: &Cache, release: &str) -> Kernel {
+    let modules = dir(cache).join("pkg/usr/lib/modules").join(release);
+    Kernel {
+        on: On::Qemu,
+        release: release.to_owned(),
+        build_dir: dir(cache).join("src"),
+        image: modules.join("vmlinuz"),
+        modules_dir: modules,
+        make_variables: vec![
+            "ARCH=x86".into(),
+            format!("LOCALVERSION={}", local_version(release)),
+            // the compiler that Debian built it with
+            "CC=x86_64-linux-gnu-gcc-14".into(),
+        ],
     }
+}
 
-    pub fn modules_dir(&self) -> PathBuf {
-        self.dir.join("pkg/usr/lib/modules").join(&self.release)
-    }
+/// `7.3.4` of `7.3.4+deb13-amd64`.
+pub fn version(release: &str) -> &str {
+    release.split('+').next().unwrap_or_default()
+}
 
-    pub fn image(&self) -> PathBuf {
-        self.modules_dir().join("vmlinuz")
-    }
-
-    /// `+deb13-amd64`: what follows the version.
-    fn local_version(&self) -> &str {
-        self.release
-            .find('+')
-            .map_or("", |at| self.release.split_at(at).1)
-    }
-
-    /// `make` for this kernel, with the compiler that Debian built it with.
-    pub fn make(&self) -> Command {
-        let mut make = Command::new("make");
-        make.arg("-C")
-            .arg(self.build_dir())
-            .arg("ARCH=x86")
-            .arg(format!("LOCALVERSION={}", self.local_version()))
-            .arg("CC=x86_64-linux-gnu-gcc-14");
-        make
-    }
+/// `+deb13-amd64`: what follows the version.
+fn local_version(release: &str) -> &str {
+    release.find('+').map_or("", |at| release.split_at(at).1)
 }
 
 const NETWORK: &str = "check the network and the machine's apt sources, then run the command again";
@@ -80,7 +73,7 @@ const NETWORK: &str = "check the network and the machine's apt sources, then run
 pub fn prepare(cache: &Cache) -> Result<Kernel> {
     let pin = Pin::read(cache)?;
     let wanted = format!("{} {}", pin.series, pin.flavour);
-    let dir = cache.path("kernel");
+    let dir = dir(cache);
     fs::create_dir_all(&dir)?;
 
     cache.step(
@@ -94,8 +87,8 @@ pub fn prepare(cache: &Cache) -> Result<Kernel> {
         },
     )?;
     let release = fs::read_to_string(dir.join("release"))?;
-    let kernel = Kernel { release, dir };
-    let release = kernel.release.as_str();
+    let kernel = kernel(cache, &release);
+    let release = release.as_str();
 
     cache.step(
         "kernel-unpack",
@@ -105,7 +98,7 @@ pub fn prepare(cache: &Cache) -> Result<Kernel> {
         |log| unpack(cache, &kernel, log),
     )?;
     cache.step("kernel-prepare", "preparing the kernel for Rust modules", release, "if its log shows no reason, remove the cache's `stamps` directory and run the command again", |log| {
-        modules_prepare(&kernel, log)
+        modules_prepare(cache, &kernel, log)
     })?;
     Ok(kernel)
 }
@@ -114,7 +107,7 @@ pub fn prepare(cache: &Cache) -> Result<Kernel> {
 fn fetch(cache: &Cache, pin: &Pin, log: &StepLog) -> Result<String> {
     log.run(Command::new("apt-get").arg("update"))?;
     let release = newest(pin)?;
-    let version = release.split('+').next().unwrap_or_default();
+    let version = version(&release);
     if version != pin.tested {
         eprintln!(
             "note: the archive has kernel {version}; the project was last tested with {}",
@@ -178,28 +171,32 @@ fn newest(pin: &Pin) -> Result<String> {
 }
 
 fn unpack(cache: &Cache, kernel: &Kernel, log: &StepLog) -> Result<()> {
-    let pkg = kernel.dir.join("pkg");
-    let src = kernel.build_dir();
-    for old in [&pkg, &src] {
+    let pkg = dir(cache).join("pkg");
+    let src = &kernel.build_dir;
+    for old in [&pkg, src] {
         let _ = fs::remove_dir_all(old);
     }
-    fs::create_dir_all(&src)?;
+    fs::create_dir_all(src)?;
     for deb in fs::read_dir(cache.path("debs"))? {
         log.run(Command::new("dpkg").arg("-x").arg(deb?.path()).arg(&pkg))?;
     }
-    let tarball = source_tarball(kernel)?;
+    unpack_source(cache, src, log)
+}
+
+/// Unpacks linux-source to the directory `to`.
+pub fn unpack_source(cache: &Cache, to: &Path, log: &StepLog) -> Result<()> {
     log.run(
         Command::new("tar")
             .args(["--strip-components=1", "-C"])
-            .arg(&src)
+            .arg(to)
             .arg("-xf")
-            .arg(tarball),
+            .arg(source_tarball(cache)?),
     )
 }
 
 /// linux-source's tarball, named after the series.
-pub fn source_tarball(kernel: &Kernel) -> Result<PathBuf> {
-    let dir = kernel.dir.join("pkg/usr/src");
+pub fn source_tarball(cache: &Cache) -> Result<PathBuf> {
+    let dir = dir(cache).join("pkg/usr/src");
     for entry in fs::read_dir(&dir)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -210,12 +207,11 @@ pub fn source_tarball(kernel: &Kernel) -> Result<PathBuf> {
     bail!("{} holds no linux-source tarball", dir.display())
 }
 
-fn modules_prepare(kernel: &Kernel, log: &StepLog) -> Result<()> {
-    let headers = kernel
-        .dir
+fn modules_prepare(cache: &Cache, kernel: &Kernel, log: &StepLog) -> Result<()> {
+    let headers = dir(cache)
         .join("pkg/usr/src")
         .join(format!("linux-headers-{}", kernel.release));
-    let src = kernel.build_dir();
+    let src = &kernel.build_dir;
     fs::copy(headers.join(".config"), src.join(".config"))?;
     let jobs = std::thread::available_parallelism()?;
     log.run(
@@ -237,48 +233,4 @@ fn modules_prepare(kernel: &Kernel, log: &StepLog) -> Result<()> {
         "the kernel's Rust metadata was not made: is CONFIG_RUST still set in this kernel?"
     );
     Ok(())
-}
-
-/// The modules that `names` need, each after the ones it depends on.
-/// Built-in ones are left out.
-pub fn module_closure(kernel: &Kernel, names: &[&str]) -> Result<Vec<PathBuf>> {
-    let listing = output_of(
-        Command::new("find")
-            .arg(kernel.modules_dir())
-            .args(["-name", "*.ko.xz"]),
-    )?;
-    let canonical = |s: &str| s.replace('-', "_");
-    let files: std::collections::BTreeMap<String, PathBuf> = listing
-        .lines()
-        .filter_map(|l| {
-            let base = l.rsplit('/').next()?.strip_suffix(".ko.xz")?;
-            Some((canonical(base), PathBuf::from(l)))
-        })
-        .collect();
-    let mut order: Vec<PathBuf> = Vec::new();
-    let mut stack: Vec<(String, bool)> =
-        names.iter().rev().map(|n| (canonical(n), false)).collect();
-    while let Some((name, dependencies_done)) = stack.pop() {
-        // What is no module is built in; were it missing, the guest says so.
-        let Some(path) = files.get(&name) else {
-            continue;
-        };
-        if order.contains(path) {
-            continue;
-        }
-        if dependencies_done {
-            order.push(path.clone());
-            continue;
-        }
-        stack.push((name, true));
-        let depends = output_of(Command::new("modinfo").args(["-F", "depends"]).arg(path))?;
-        stack.extend(
-            depends
-                .trim()
-                .split(',')
-                .filter(|d| !d.is_empty())
-                .map(|d| (canonical(d), false)),
-        );
-    }
-    Ok(order)
 }
