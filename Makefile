@@ -4,6 +4,7 @@
 #   make run       the whole way once: real files, then e2fsck and C ext4 judge
 #   make check     every check there is
 #   make bench     ext4rs, C ext4 and XFS side by side (Documentation/performance.md)
+#   make mutants   what the tests are worth (Documentation/races.md)
 #   make shell     a shell in a guest with ext4rs mounted at /mnt
 #   make guest CMD='mount -t $FS $DEV /mnt && ls -la /mnt'
 #                  one command in a fresh guest: ext4rs.ko is rebuilt and
@@ -12,6 +13,7 @@
 #                  DISK=1G  FS=ext4 (compare with C ext4)  MKFS='-O ^64bit'
 #                  TIMEOUT=300 (seconds)  KEEP=1 (keep the image)
 #                  ON=uml|debug (User Mode Linux; also for check)
+#                  DEBUG=1 (a module that checks invariants, with error tags)
 #   make setup     only fetch and prepare what these need
 #   make KDIR=...  build against another kernel tree prepared for Rust
 #   make install   install the module for the running kernel
@@ -23,7 +25,7 @@ override CMD := $(value CMD)
 export DEBUG CMD DISK FS ON KEEP SEED ONLY CASE TIMEOUT MKFS MOUNT VERBOSE
 export MODE ROUNDS BASE OUT REVISION
 
-.PHONY: module run check bench shell guest setup install clean
+.PHONY: module run check bench mutants shell guest setup install clean
 
 # Inside the tool tree already.
 ifneq ($(wildcard /etc/ext4rs-packages),)
@@ -45,7 +47,7 @@ clean:
 endif
 
 bench: REVISION = $(shell git describe --always --dirty 2>/dev/null)
-run check bench shell guest setup:
+run check bench mutants shell guest setup:
 	@scripts/enter $@
 
 # Where modprobe, and so mount(8), looks for modules that did not come with

@@ -53,6 +53,12 @@ impl Cache {
         Ok(())
     }
 
+    /// The same cache, for another copy of the repository.
+    pub fn with_repo(&self, repo: PathBuf) -> Self {
+        let dir = self.dir.clone();
+        Self { dir, repo }
+    }
+
     pub fn path(&self, relative: &str) -> PathBuf {
         self.dir.join(relative)
     }

@@ -11,6 +11,7 @@ mod kernel;
 mod klog;
 mod machine;
 mod module;
+mod mutants;
 mod run;
 mod setup;
 mod shell;
@@ -40,6 +41,8 @@ enum Cli {
     Check(check::CheckArgs),
     /// ext4rs, C ext4 and XFS side by side, measured.
     Bench(bench::BenchArgs),
+    /// Show that the tests notice when a protective step is gone.
+    Mutants(mutants::MutantArgs),
     /// An interactive shell in a guest with the file system at /mnt.
     Shell(shell::ShellArgs),
 }
@@ -65,6 +68,7 @@ fn run() -> Result<ExitCode> {
         Cli::Run(args) => run::run(&cache, &args),
         Cli::Check(args) => check::run(&cache, &args),
         Cli::Bench(args) => bench::run(&cache, &args),
+        Cli::Mutants(args) => mutants::run(&cache, &args),
         Cli::Guest(args) => shell::guest(&cache, &args),
         Cli::Shell(args) => shell::interactive(&cache, &args),
     }

@@ -11,10 +11,43 @@ use anyhow::{bail, Context, Result};
 use std::path::PathBuf;
 use std::process::Command;
 
+/// What the module is built with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Variant {
+    /// What users load.
+    Release,
+    /// Invariants are checked, and tests can set error tags.
+    Debug,
+    /// As [`Debug`](Self::Debug), from a source with a step removed.
+    Mutant,
+}
+
+impl Variant {
+    /// The debug kernel always has the debug build, others with `DEBUG=1`.
+    pub fn wanted(kernel: &Kernel) -> Self {
+        let asked = std::env::var_os("DEBUG").is_some_and(|v| !v.is_empty());
+        if asked || kernel.on == On::Debug {
+            Self::Debug
+        } else {
+            Self::Release
+        }
+    }
+
+    /// The name of the directory for its objects.
+    fn objects(self, kernel: &Kernel) -> String {
+        let suffix = match self {
+            Self::Release => "",
+            Self::Debug => "-debug",
+            Self::Mutant => "-mutant",
+        };
+        format!("{}{suffix}", kernel.release)
+    }
+}
+
 /// Builds ext4rs.ko for a kernel and returns the path of a copy for the guest.
-pub fn build(cache: &Cache, kernel: &Kernel) -> Result<PathBuf> {
+pub fn build(cache: &Cache, kernel: &Kernel, variant: Variant) -> Result<PathBuf> {
     let clock = Clock::start(&format!("building ext4rs.ko for {}", kernel.release));
-    let built = make(kernel, cache)?;
+    let built = make(kernel, cache, variant)?;
     clock.done();
     // The guest does without the debugging information, which is most of it.
     let stripped = cache.path("run").join(format!(
@@ -34,7 +67,10 @@ pub fn build(cache: &Cache, kernel: &Kernel) -> Result<PathBuf> {
 
 /// Builds ext4rs.ko and puts it into the repository, for `make install`.
 pub fn install(cache: &Cache, kernel: &Kernel) -> Result<()> {
-    std::fs::copy(make(kernel, cache)?, cache.repo.join("ext4rs.ko"))?;
+    std::fs::copy(
+        make(kernel, cache, Variant::wanted(kernel))?,
+        cache.repo.join("ext4rs.ko"),
+    )?;
     Ok(())
 }
 
@@ -55,8 +91,13 @@ fn target_dir() -> Result<PathBuf> {
     Ok(dir.into())
 }
 
-/// `make` for the module. Its objects go to the directory that is returned.
-pub fn kbuild(cache: &Cache, kernel: &Kernel, output: &str) -> Result<(Command, PathBuf)> {
+/// `make` for the module. Its objects go to the directory `output`, which is returned.
+pub fn kbuild(
+    cache: &Cache,
+    kernel: &Kernel,
+    variant: Variant,
+    output: &str,
+) -> Result<(Command, PathBuf)> {
     if cache.repo.join("modules.order").exists() {
         // Kbuild builds elsewhere only from a clean source.
         clean_source(cache, kernel)?;
@@ -69,15 +110,18 @@ pub fn kbuild(cache: &Cache, kernel: &Kernel, output: &str) -> Result<(Command, 
         .arg(format!("-j{jobs}"))
         .arg(format!("M={}", cache.repo.display()))
         .arg(format!("MO={}", output.display()));
+    if variant != Variant::Release {
+        make.arg("CONFIG_EXT4RS_DEBUG=y");
+    }
     if kernel.on == On::Debug {
-        make.args(["CONFIG_EXT4RS_DEBUG=y", "CONFIG_EXT4RS_KUNIT_TEST=y"]);
+        make.arg("CONFIG_EXT4RS_KUNIT_TEST=y");
     }
     Ok((make, output))
 }
 
 /// Runs Kbuild; its output is shown.
-fn make(kernel: &Kernel, cache: &Cache) -> Result<PathBuf> {
-    let (mut make, output) = kbuild(cache, kernel, &kernel.release)?;
+fn make(kernel: &Kernel, cache: &Cache, variant: Variant) -> Result<PathBuf> {
+    let (mut make, output) = kbuild(cache, kernel, variant, &variant.objects(kernel))?;
     if !make.arg("modules").status()?.success() {
         bail!("the module does not build");
     }

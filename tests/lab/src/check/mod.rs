@@ -8,6 +8,7 @@ mod errors;
 mod files;
 mod hostile;
 mod pjdfstest;
+mod races;
 mod session;
 mod source;
 mod stand_in;
@@ -16,9 +17,10 @@ use crate::cache::Cache;
 use crate::kernel::On;
 use crate::klog;
 use crate::machine::Parts;
-use crate::module;
+use crate::module::{self, Variant};
 use anyhow::{bail, Result};
 use clap::Args;
+pub use session::e2fsck;
 use session::Session;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -86,6 +88,9 @@ const GUEST: &[GuestCheck] = &[
     ("grown files after a power cut", crash::grown_files),
 ];
 
+/// In guests, with a debug build of the module only.
+const DEBUG: &[GuestCheck] = &[("forced races", races::forced)];
+
 /// Runs one check and prints its line.
 fn report(name: &str, work: impl FnOnce() -> Result<String>) -> bool {
     let start = Instant::now();
@@ -126,8 +131,14 @@ pub fn run(cache: &Cache, args: &CheckArgs) -> Result<ExitCode> {
     for (name, check) in SOURCE.iter().filter(|(n, _)| chosen(n)) {
         count(report(name, || check(&mut lab)));
     }
-    if lab.fs == "ext4rs" && GUEST.iter().any(|(n, _)| chosen(n)) {
-        match module::build(cache, &lab.parts.kernel) {
+    let variant = Variant::wanted(&lab.parts.kernel);
+    let mut guest_checks = GUEST.to_vec();
+    if lab.fs == "ext4rs" && variant == Variant::Debug {
+        guest_checks.extend(DEBUG);
+    }
+    guest_checks.retain(|(name, _)| chosen(name));
+    if lab.fs == "ext4rs" && !guest_checks.is_empty() {
+        match module::build(cache, &lab.parts.kernel, variant) {
             Ok(path) => lab.parts.module = Some(path),
             Err(e) => {
                 println!("FAILED: no guest check can run: {e:#}");
@@ -137,8 +148,8 @@ pub fn run(cache: &Cache, args: &CheckArgs) -> Result<ExitCode> {
     }
     if lab.fs != "ext4rs" || lab.parts.module.is_some() {
         let mut session = Session::new(cache);
-        for (name, check) in GUEST.iter().filter(|(n, _)| chosen(n)) {
-            count(report(name, || in_session(&lab, &mut session, *check)));
+        for (name, check) in guest_checks {
+            count(report(name, || in_session(&lab, &mut session, check)));
         }
     }
     if passed + failed == 0 {

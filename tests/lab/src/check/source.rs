@@ -4,7 +4,7 @@
 
 use super::Lab;
 use crate::cache::{output_of, run_logged, Cache};
-use crate::module;
+use crate::module::{self, Variant};
 use anyhow::{bail, Result};
 use std::path::PathBuf;
 use std::process::Command;
@@ -58,7 +58,7 @@ pub fn lints(lab: &mut Lab<'_>) -> Result<String> {
 /// The kernel's clippy on the module itself. Its objects are not the ones
 /// that the module is linked from.
 pub fn module_lints(lab: &mut Lab<'_>) -> Result<String> {
-    let (mut make, _) = module::kbuild(lab.cache, &lab.parts.kernel, "clippy")?;
+    let (mut make, _) = module::kbuild(lab.cache, &lab.parts.kernel, Variant::Release, "clippy")?;
     make.args(["CLIPPY=1", "src/fs_ext4rs.o"]);
     logged(lab.cache, "module-lints.log", &mut make)?;
     Ok(String::new())
@@ -90,6 +90,10 @@ pub fn host_tests(lab: &mut Lab<'_>) -> Result<String> {
 
 /// Kbuild makes ext4rs.ko for the kernel, warnings being errors.
 pub fn module_build(lab: &mut Lab<'_>) -> Result<String> {
-    module::build(lab.cache, &lab.parts.kernel)?;
+    module::build(
+        lab.cache,
+        &lab.parts.kernel,
+        Variant::wanted(&lab.parts.kernel),
+    )?;
     Ok(lab.parts.kernel.release.clone())
 }

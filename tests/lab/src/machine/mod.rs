@@ -15,7 +15,7 @@ pub use guest::{tail, End, Guest};
 
 use crate::cache::{output_of, Cache};
 use crate::kernel::{self, Kernel, On};
-use crate::module;
+use crate::module::{self, Variant};
 use ::guest::Event;
 use anyhow::{bail, Result};
 use root::Files;
@@ -49,7 +49,11 @@ impl Parts {
     /// Builds the module, if `fs` is the one that it mounts.
     pub fn with_module_for(mut self, cache: &Cache, fs: &str) -> Result<Self> {
         if fs == "ext4rs" {
-            self.module = Some(module::build(cache, &self.kernel)?);
+            self.module = Some(module::build(
+                cache,
+                &self.kernel,
+                Variant::wanted(&self.kernel),
+            )?);
         }
         Ok(self)
     }

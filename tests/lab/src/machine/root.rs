@@ -53,6 +53,7 @@ const PROGRAMS: &[&str] = &[
     "setfattr",
     "getfacl",
     "setfacl",
+    "xfs_io",
 ];
 
 /// Modules that every guest loads when it boots.
