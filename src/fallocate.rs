@@ -1,15 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `fallocate()`: blocks ahead of data, and holes after it.
+//! `fallocate()`: blocks ahead of data, holes after it, and moving it.
 //!
-//! Each mode is a loop of operations of bounded size, so a range of any length fits the journal. A
-//! crash in the middle finds a part of it done, and each part alone is harmless: allocated blocks
-//! are unwritten, removed ones read as zeros.
+//! Each mode is a loop of operations of bounded size, so a range of any length fits the journal,
+//! and the file system is whole after each of them. What a crash in the middle leaves:
+//!
+//! | mode | a part of the range |
+//! |---|---|
+//! | allocate | has blocks, unwritten; the size comes last |
+//! | `PUNCH_HOLE`, `ZERO_RANGE`, `WRITE_ZEROES` | reads as zeros, from its end or from its start on |
+//! | `COLLAPSE_RANGE` | the blocks behind the range have moved, up to some place; the size comes last |
+//! | `INSERT_RANGE` | the size comes first; the blocks have moved, from some place on |
 
 use crate::{
     errortag::Tag,
-    format::geometry::BLOCK_BITS,
-    inode::mapping_env::InodeEnv,
+    extent_status::State,
+    file::fsync,
+    format::{geometry::BLOCK_BITS, units::LogicalBlock},
+    inode::{self, mapping_env::InodeEnv},
     iomap::{
         read::{blocks_of, byte_of, map_bytes, Report, Valid},
         size,
@@ -19,40 +27,70 @@ use crate::{
         inode::Inode,
         iomap::zero_range,
     },
-    mapper::{remove_blocks, Intent, MapperEnv, Operation},
+    mapper::{
+        convert_unwritten, remove_blocks, shift_blocks, unwrite_blocks, Intent, MapperEnv,
+        Operation, Shift,
+    },
     truncate, Ext4,
 };
 use core::ops::Range;
 use kernel::prelude::*;
 
+const BLOCK: u64 = 1 << BLOCK_BITS;
+
 /// `fallocate()` of the bytes in `range`, which the VFS has checked against the largest file.
 ///
 /// # Errors
 ///
-/// `EOPNOTSUPP` for a mode that is not supported; `ENOSPC`, with a part of the blocks allocated;
-/// those of device and journal.
+/// `EOPNOTSUPP` for a mode that is not supported, or not by the device; `EINVAL` for a range that
+/// cannot be moved; `ENOSPC`, with a part of the blocks allocated; those of device and journal.
 pub(crate) fn fallocate(file: &File<Ext4>, mode: AllocateMode, range: Range<u64>) -> Result {
-    if mode.others() {
+    let inode = file.inode();
+    let device = &inode.sb().info().device;
+    if mode.others() || (mode.writes_zeroes() && !device.can_write_zeroes()) {
         return Err(EOPNOTSUPP);
     }
-    let inode = file.inode();
-    let _lock = inode.lock();
+    let (first, last) = (
+        i64::try_from(range.start)?,
+        i64::try_from(range.end.saturating_sub(1))?,
+    );
+    let lock = inode.lock();
     inode.sb().info().check_writable()?;
+    inode.wait_for_direct_io();
+    file.modified()?;
+    if mode.punches() {
+        punch(inode, range)?;
+    } else if mode.collapses() {
+        collapse(inode, range)?;
+    } else if mode.inserts() {
+        insert(inode, range)?;
+    } else {
+        fill(inode, mode, range)?;
+    }
+    drop(lock);
+    if file.is_sync() {
+        fsync(file, first, last, false)?;
+    }
+    Ok(())
+}
+
+/// The modes that leave no hole in the range.
+fn fill(inode: &Inode<Ext4>, mode: AllocateMode, range: Range<u64>) -> Result {
     let grows = !mode.keeps_size() && range.end > inode.size();
     if grows {
         inode.may_have_size(range.end)?;
     }
-    inode.wait_for_direct_io();
-    file.modified()?;
-    if mode.punches() {
-        return punch(inode, range);
-    }
-    if mode.zeroes() {
-        punch(inode, range.clone())?;
+    if mode.zeroes() || mode.writes_zeroes() {
+        let _cache = inode.invalidate_lock();
+        let whole = clear(inode, range.clone())?;
+        with_handle(inode, |env, handle| unwrite_blocks(env, whole, handle))?;
     }
     allocate(inode, range.clone())?;
     if grows {
         truncate::set_size(inode, range.end)?;
+    }
+    if mode.writes_zeroes() {
+        write_zeroes(inode, range)?;
     }
     Ok(())
 }
@@ -67,36 +105,144 @@ fn allocate(inode: &Inode<Ext4>, range: Range<u64>) -> Result {
     Ok(())
 }
 
-/// Makes the range read as zeros: whole blocks go, the rest is zeroed. The size stays.
-fn punch(inode: &Inode<Ext4>, range: Range<u64>) -> Result {
-    let size = inode.size();
-    if range.start >= size {
-        return Ok(());
-    }
-    let _cache = inode.invalidate_lock();
-    // What is removed may be what would have carried the on-disk size to the end.
-    truncate::write_out_unsized(inode, size)?;
-    let end = range.end.min(size::block_end(size));
-    let (first, last) = (
-        size::block_end(range.start),
-        end >> BLOCK_BITS << BLOCK_BITS,
-    );
-    if first > last {
-        // Within one block.
-        zero_range::<Report, Valid>(inode, range.start..end.min(size))?;
-        return Ok(());
-    }
-    zero_range::<Report, Valid>(inode, range.start..first.min(size))?;
-    zero_range::<Report, Valid>(inode, last..end.min(size).max(last))?;
-    if first == last {
-        return Ok(());
-    }
-    inode.truncate_cache_range(first..last);
+/// Runs `change` under a handle of its own, when what was queued for completion is done.
+fn with_handle<'a>(
+    inode: &'a Inode<Ext4>,
+    change: impl FnOnce(&InodeEnv<'a>, &mut <InodeEnv<'a> as MapperEnv>::Handle) -> Result,
+) -> Result {
     inode.sb().info().errortags.pass(Tag::Remove)?;
     inode.info().completions().drain();
     let env = InodeEnv::new(inode);
     let mut handle = env.start_handle(Operation::Remove)?;
-    let removed = remove_blocks(&env, blocks_of(first..last), &mut handle);
+    let changed = change(&env, &mut handle);
     let stopped = env.stop_handle(handle);
-    removed.and(stopped)
+    changed.and(stopped)
+}
+
+/// Makes the range a hole. The size stays.
+fn punch(inode: &Inode<Ext4>, range: Range<u64>) -> Result {
+    let _cache = inode.invalidate_lock();
+    let whole = clear(inode, range)?;
+    if whole.is_empty() {
+        return Ok(());
+    }
+    with_handle(inode, |env, handle| remove_blocks(env, whole, handle))
+}
+
+/// Makes the range read as zeros in the page cache, as far as the file goes: parts of blocks are
+/// zeroed, and dirty; of whole blocks, which are returned, nothing is left there. With the
+/// invalidate lock held.
+fn clear(inode: &Inode<Ext4>, range: Range<u64>) -> Result<Range<LogicalBlock>> {
+    let size = inode.size();
+    if range.start >= size {
+        return Ok(LogicalBlock(0)..LogicalBlock(0));
+    }
+    // What is removed may be what would have carried the on-disk size to the end.
+    truncate::write_out_unsized(inode, size)?;
+    let end = range.end.min(size::block_end(size));
+    let first = size::block_end(range.start);
+    let last = end & !(BLOCK - 1);
+    if first > last {
+        // Within one block.
+        zero_range::<Report, Valid>(inode, range.start..end.min(size))?;
+        return Ok(LogicalBlock(0)..LogicalBlock(0));
+    }
+    zero_range::<Report, Valid>(inode, range.start..first.min(size))?;
+    zero_range::<Report, Valid>(inode, last..end.min(size).max(last))?;
+    inode.truncate_cache_range(first..last);
+    Ok(blocks_of(first..last))
+}
+
+/// Makes the unwritten blocks of the range written, with zeros that the device writes. The range
+/// has no other blocks than those and such as were zeroed in the page cache, and no hole.
+fn write_zeroes(inode: &Inode<Ext4>, range: Range<u64>) -> Result {
+    let _cache = inode.invalidate_lock();
+    // Nothing in the page cache may be on its way to these blocks, and the on-disk size has to be
+    // there before them.
+    truncate::write_out_unsized(inode, inode.size())?;
+    inode.write_and_wait(range.clone())?;
+    let mut at = range.start;
+    while at < range.end {
+        let found = map_bytes(inode, at..range.end, Intent::Report)?.ok_or(EFBIG)?;
+        let extent = found.extent;
+        if let State::Unwritten(place) = extent.state() {
+            inode.sb().info().device.write_zeroes(place, extent.len())?;
+            convert_unwritten(&InodeEnv::new(inode), extent.range(), None)?;
+        }
+        at = byte_of(extent.end());
+    }
+    Ok(())
+}
+
+/// Empties the page cache from `start`, the first byte of a block, on; all that was dirty is on
+/// disk then.
+fn write_out_and_drop(inode: &Inode<Ext4>, start: u64) -> Result {
+    truncate::write_out_unsized(inode, inode.size())?;
+    inode.write_and_wait(start..u64::MAX)?;
+    inode.truncate_cache(start);
+    Ok(())
+}
+
+/// How many blocks a range takes that is to be cut out, or put in.
+fn whole_blocks(range: &Range<u64>) -> Result<u32> {
+    if range.start & (BLOCK - 1) != 0 || range.end & (BLOCK - 1) != 0 {
+        return Err(EINVAL);
+    }
+    let blocks = blocks_of(range.clone());
+    blocks.end.distance_from(blocks.start).ok_or(EINVAL)
+}
+
+/// Cuts the range out of the file.
+fn collapse(inode: &Inode<Ext4>, range: Range<u64>) -> Result {
+    let by = whole_blocks(&range)?;
+    // A range that reaches the end is a truncate's.
+    if range.end >= inode.size() {
+        return Err(EINVAL);
+    }
+    let _cache = inode.invalidate_lock();
+    write_out_and_drop(inode, range.start)?;
+    let new_size = inode
+        .size()
+        .saturating_sub(range.end.saturating_sub(range.start));
+    let blocks = blocks_of(range);
+    with_handle(inode, |env, handle| {
+        remove_blocks(env, blocks.clone(), handle)?;
+        env.renew_handle(handle, Operation::Remove)?;
+        let shift = Shift::Down {
+            from: blocks.end,
+            by,
+        };
+        shift_blocks(env, shift, handle)?;
+        let mut data = inode.info().data.write();
+        inode.set_size(new_size);
+        inode.info().set_disk_size(&mut data, new_size);
+        inode::write_inode(inode, &data, handle)
+    })
+}
+
+/// Puts a hole into the file.
+fn insert(inode: &Inode<Ext4>, range: Range<u64>) -> Result {
+    let by = whole_blocks(&range)?;
+    let size = inode.size();
+    if range.start >= size {
+        return Err(EINVAL);
+    }
+    let len = range.end.saturating_sub(range.start);
+    let new_size = size
+        .checked_add(len)
+        .filter(|size| *size <= inode.max_size());
+    let new_size = new_size.ok_or(EFBIG)?;
+    inode.may_have_size(new_size)?;
+    let _cache = inode.invalidate_lock();
+    // The tail becomes part of the file until its block has moved: it has to be zero.
+    zero_range::<Report, Valid>(inode, size..size::block_end(size))?;
+    write_out_and_drop(inode, range.start)?;
+    // First: blocks must not lie past the end at any time.
+    truncate::change_size(inode, new_size, false)?;
+    let shift = Shift::Up {
+        from: blocks_of(range).start,
+        end: crate::extent_status::END_OF_FILE_SPACE,
+        by,
+    };
+    with_handle(inode, |env, handle| shift_blocks(env, shift, handle))
 }

@@ -11,10 +11,9 @@ use crate::{
     bindings,
     fallocate::fallocate,
     iomap::{
-        direct::{DirectWrite, DirectWriteEnd},
-        read::{Read, Report, Valid},
-        size,
-        write::BufferedWrite,
+        direct,
+        read::{Read, Report},
+        write::{self, BufferedWrite},
         writeback::Ext4Writeback,
     },
     kern::{
@@ -24,7 +23,7 @@ use crate::{
         mapping::operations as mapping_operations,
         ops::Table,
     },
-    truncate, Ext4,
+    Ext4,
 };
 use core::ops::Range;
 use kernel::prelude::*;
@@ -40,7 +39,7 @@ impl RegularFile for Ext4File {
         if file.writes() {
             inode.sb().info().check_writable()?;
         }
-        file.allow_direct();
+        file.allow_direct_and_nowait();
         Ok(())
     }
 
@@ -70,29 +69,19 @@ impl RegularFile for Ext4File {
     }
 
     fn direct_read(read: &mut Transfer<'_, Ext4>) -> Result<usize> {
-        if read.nowait() {
-            return Err(EAGAIN);
-        }
         if read.len() == 0 {
             return Ok(0);
         }
-        let _share = read.file().inode().lock_shared();
+        let _share = direct::share(read.file().inode(), read.nowait())?;
         read.direct_read::<Read>()
     }
 
     fn write(write: &mut Transfer<'_, Ext4>) -> Result<usize> {
-        let mut written = Err(ENOTBLK);
         if write.direct() {
-            written = direct_write(write);
+            direct::write(write)
+        } else {
+            write::write(write)
         }
-        if matches!(written, Err(error) if error == ENOTBLK) {
-            written = buffered_write(write);
-        }
-        let written = written?;
-        if written == 0 {
-            return Ok(0);
-        }
-        write.sync(written)
     }
 
     fn fsync(file: &File<Ext4>, first: i64, last: i64, data_only: bool) -> Result {
@@ -126,58 +115,13 @@ pub(crate) fn before_replacing(inode: &Inode<Ext4>) {
     }
 }
 
-fn buffered_write(write: &mut Transfer<'_, Ext4>) -> Result<usize> {
-    if write.nowait() {
-        return Err(EAGAIN);
-    }
-    let inode = write.file().inode();
-    let _lock = inode.lock();
-    inode.sb().info().check_writable()?;
-    let len = write.checks()?;
-    if len == 0 {
-        return Ok(0);
-    }
-    let pos = write.pos();
-    let end = pos.saturating_add(len as u64);
-    write.modified()?;
-    if end <= inode.size() {
-        return write.buffered::<BufferedWrite, Valid>();
-    }
-    size::before_write(inode, pos, end)?;
-    let written = write.buffered::<BufferedWrite, Valid>();
-    size::write_tail(inode);
-    written
-}
-
-fn direct_write(write: &mut Transfer<'_, Ext4>) -> Result<usize> {
-    if write.nowait() {
-        return Err(EAGAIN);
-    }
-    let inode = write.file().inode();
-    let _lock = inode.lock();
-    inode.sb().info().check_writable()?;
-    let len = write.checks()?;
-    if len == 0 {
-        return Ok(0);
-    }
-    let pos = write.pos();
-    let end = pos.saturating_add(len as u64);
-    let grows = end > inode.size();
-    if grows {
-        truncate::write_out_unsized(inode, inode.size())?;
-        size::before_direct(inode, pos)?;
-    }
-    write.modified()?;
-    let whole = size::block_end(pos) == pos && size::block_end(end) == end;
-    let wait = grows || !whole;
-    if wait {
-        // Zeroing the rest of a block must not meet another write to it.
-        inode.wait_for_direct_io();
-    }
-    write.direct_write::<DirectWrite, DirectWriteEnd>(wait)
-}
-
-fn fsync(file: &File<Ext4>, first: i64, last: i64, data_only: bool) -> Result {
+/// Puts the bytes from `first` to `last`, and what leads to them, on disk; with `data_only` no more
+/// of the inode than that takes.
+///
+/// # Errors
+///
+/// What writeback, journal and device meet.
+pub(crate) fn fsync(file: &File<Ext4>, first: i64, last: i64, data_only: bool) -> Result {
     let inode = file.inode();
     let fs = inode.sb().info();
     fs.check_writable()?;

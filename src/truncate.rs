@@ -79,7 +79,7 @@ pub(crate) fn write_out_unsized(inode: &Inode<Ext4>, end: u64) -> Result {
 
 /// Sets both sizes and the times in an operation of its own; the on-disk size later where a grow
 /// has to wait for the tail of the last block.
-fn change_size(inode: &Inode<Ext4>, new: u64, shrinks: bool) -> Result {
+pub(crate) fn change_size(inode: &Inode<Ext4>, new: u64, shrinks: bool) -> Result {
     let mut operation = superblock::health::start(inode.sb(), credits::truncate())?;
     if shrinks {
         orphan::add(inode, &mut operation)?;
@@ -101,6 +101,17 @@ fn change_size(inode: &Inode<Ext4>, new: u64, shrinks: bool) -> Result {
     drop(data);
     let stopped = operation.stop();
     written.and(stopped)
+}
+
+/// Takes away the blocks past the end of the file. The caller holds the rwsem for writing, and
+/// nothing of them is in the page cache.
+///
+/// # Errors
+///
+/// As [`remove_from`].
+pub(crate) fn trim(inode: &Inode<Ext4>) -> Result {
+    let _cache = inode.invalidate_lock();
+    remove_from(inode, blocks_of(0..inode.size()).end)
 }
 
 fn shrink(inode: &Inode<Ext4>, new: u64) -> Result {

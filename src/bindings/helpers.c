@@ -188,6 +188,26 @@ int ext4rs_helper_inode_trylock(struct inode *inode)
 	return inode_trylock(inode);
 }
 
+int ext4rs_helper_inode_trylock_shared(struct inode *inode)
+{
+	return inode_trylock_shared(inode);
+}
+
+bool ext4rs_helper_is_nosec(struct inode *inode)
+{
+	return IS_NOSEC(inode);
+}
+
+unsigned int ext4rs_helper_bdev_write_zeroes_unmap_sectors(struct block_device *bdev)
+{
+	return bdev_write_zeroes_unmap_sectors(bdev);
+}
+
+bool ext4rs_helper_iocb_is_dsync(const struct kiocb *iocb)
+{
+	return iocb_is_dsync(iocb);
+}
+
 size_t ext4rs_helper_iov_iter_count(const struct iov_iter *iter)
 {
 	return iov_iter_count(iter);

@@ -27,7 +27,7 @@ use crate::{
         nofs::NoFs,
         rwsem::{ReadGuard, WriteGuard},
     },
-    mapper::{MapperEnv, Operation, Run, Want},
+    mapper::{MapperEnv, Operation, Run, Shift, Want},
     superblock, Ext4,
 };
 use core::ops::{Deref, DerefMut, Range};
@@ -98,6 +98,24 @@ impl<'a> InodeEnv<'a> {
         let changed = changed?;
         written?;
         Ok(changed)
+    }
+
+    /// Gives the blocks of `range` the state `to`; returns up to where it came.
+    fn tree_set_state(
+        &self,
+        data: &mut InodeData,
+        handle: &mut Handle<'a>,
+        range: Range<LogicalBlock>,
+        to: disk::State,
+    ) -> Result<LogicalBlock> {
+        let end = range.end;
+        let progress = self.change(data, handle, |space, root| {
+            extents::convert(space, root, range, to)
+        })?;
+        Ok(match progress {
+            Progress::Done => end,
+            Progress::More(from) => from,
+        })
     }
 
     /// The credits of `operation`.
@@ -196,14 +214,7 @@ impl<'a> MapperEnv for InodeEnv<'a> {
         handle: &mut Handle<'a>,
         range: Range<LogicalBlock>,
     ) -> Result<LogicalBlock> {
-        let end = range.end;
-        let progress = self.change(data, handle, |space, root| {
-            extents::convert(space, root, range, disk::State::Written)
-        })?;
-        Ok(match progress {
-            Progress::Done => end,
-            Progress::More(from) => from,
-        })
+        self.tree_set_state(data, handle, range, disk::State::Written)
     }
 
     fn tree_remove(
@@ -220,6 +231,32 @@ impl<'a> MapperEnv for InodeEnv<'a> {
             Progress::Done => start,
             Progress::More(to) => to,
         })
+    }
+
+    fn tree_shift(
+        &self,
+        data: &mut InodeData,
+        handle: &mut Handle<'a>,
+        shift: Shift,
+    ) -> Result<Option<Shift>> {
+        let progress = self.change(data, handle, |space, root| match shift {
+            Shift::Down { from, by } => extents::shift_left(space, root, from, by),
+            Shift::Up { from, end, by } => extents::shift_right(space, root, from..end, by),
+        })?;
+        Ok(match (progress, shift) {
+            (Progress::Done, _) => None,
+            (Progress::More(from), Shift::Down { by, .. }) => Some(Shift::Down { from, by }),
+            (Progress::More(end), Shift::Up { from, by, .. }) => Some(Shift::Up { from, end, by }),
+        })
+    }
+
+    fn tree_unwrite(
+        &self,
+        data: &mut InodeData,
+        handle: &mut Handle<'a>,
+        range: Range<LogicalBlock>,
+    ) -> Result<LogicalBlock> {
+        self.tree_set_state(data, handle, range, disk::State::Unwritten)
     }
 
     fn allocate(&self, _data: &mut InodeData, handle: &mut Handle<'a>, want: Want) -> Result<Run> {

@@ -14,7 +14,7 @@ use crate::{
         inode::Inode,
         iomap::{Extent, Kind, Map, Mapper, Request, WriteCheck},
     },
-    mapper::{map_blocks, Intent, MapRequest, Mapping},
+    mapper::{map_blocks, map_cached, Intent, MapRequest, Mapping},
     Ext4,
 };
 use core::ops::Range;
@@ -47,17 +47,42 @@ pub(crate) fn map_bytes(
     range: Range<u64>,
     intent: Intent,
 ) -> Result<Option<Mapping>> {
-    let blocks = blocks_of(range);
-    let len = blocks.end.distance_from(blocks.start).unwrap_or(0);
-    if len == 0 {
+    let Some(request) = blocks_to_map(range, intent) else {
         return Ok(None);
-    }
-    let request = MapRequest {
+    };
+    map_blocks(&InodeEnv::new(inode), request, None).map(Some)
+}
+
+fn blocks_to_map(range: Range<u64>, intent: Intent) -> Option<MapRequest> {
+    let blocks = blocks_of(range);
+    let len = blocks.end.distance_from(blocks.start)?;
+    (len > 0).then_some(MapRequest {
         start: blocks.start,
         len,
         intent,
+    })
+}
+
+/// As [`map_bytes`], for `request` of the library, which may ask not to wait.
+///
+/// # Errors
+///
+/// `EAGAIN` where it would have to; as there.
+pub(super) fn map_for(
+    inode: &Inode<Ext4>,
+    request: &Request,
+    range: Range<u64>,
+    intent: Intent,
+) -> Result<Option<Mapping>> {
+    if !request.purpose.nowait() {
+        return map_bytes(inode, range, intent);
+    }
+    let Some(request) = blocks_to_map(range, intent) else {
+        return Ok(None);
     };
-    map_blocks(&InodeEnv::new(inode), request, None).map(Some)
+    map_cached(&InodeEnv::new(inode), request)
+        .ok_or(EAGAIN)
+        .map(Some)
 }
 
 /// `mapping` in iomap's terms. Metadata that a synchronous write waits for is not tracked a file
@@ -94,7 +119,7 @@ fn nothing(request: &Request) -> Extent {
 
 fn look(inode: &Inode<Ext4>, request: &Request, intent: Intent) -> Result<Extent> {
     let end = request.pos.saturating_add(request.len);
-    let mapping = map_bytes(inode, request.pos..end, intent)?;
+    let mapping = map_for(inode, request, request.pos..end, intent)?;
     Ok(mapping.map_or_else(|| nothing(request), |mapping| to_iomap(&mapping)))
 }
 

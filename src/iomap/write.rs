@@ -11,12 +11,16 @@
 //! first and relies on the reservation. Stores never give anything back; they dirty all that they
 //! asked for.
 
-use super::read::{blocks_of, map_bytes, to_iomap};
+use super::{
+    read::{blocks_of, map_for, to_iomap, Valid},
+    size,
+};
 use crate::{
     errortag::Tag,
     format::geometry::BLOCK_BITS,
     inode::mapping_env::InodeEnv,
     kern::{
+        file::Transfer,
         inode::Inode,
         iomap::{release_delayed, Extent, Map, Mapper, Punch, Request},
     },
@@ -43,7 +47,7 @@ impl Mapper for BufferedWrite {
             Intent::AllocateUnwritten
         };
         let end = request.pos.saturating_add(request.len.min(MAX_RESERVE));
-        let mapping = map_bytes(inode, request.pos..end, intent)?.ok_or(EFBIG)?;
+        let mapping = map_for(inode, request, request.pos..end, intent)?.ok_or(EFBIG)?;
         if !request.purpose.fault() {
             inode.sb().info().errortags.pass(Tag::WriteMapped)?;
         }
@@ -69,6 +73,55 @@ impl Mapper for BufferedWrite {
 }
 
 const BLOCK: u64 = 1 << BLOCK_BITS;
+
+/// `write()` and its kin through the page cache; waits until the bytes are on disk where the file
+/// asks for that.
+///
+/// # Errors
+///
+/// `EAGAIN` for a write that must not wait and would have to; those of limits, space and device.
+pub(crate) fn write(write: &mut Transfer<'_, Ext4>) -> Result<usize> {
+    let written = write_to_cache(write)?;
+    if written == 0 {
+        return Ok(0);
+    }
+    write.sync(written)
+}
+
+/// As [`write`], without waiting for the disk.
+pub(super) fn write_to_cache(write: &mut Transfer<'_, Ext4>) -> Result<usize> {
+    let inode = write.file().inode();
+    let nowait = write.nowait();
+    let _lock = if nowait {
+        inode.try_lock().ok_or(EAGAIN)?
+    } else {
+        inode.lock()
+    };
+    inode.sb().info().check_writable()?;
+    // A direct write under way may write a part of a block of which this one has another part.
+    if nowait && inode.has_direct_io() {
+        return Err(EAGAIN);
+    }
+    inode.wait_for_direct_io();
+    let len = write.checks()?;
+    if len == 0 {
+        return Ok(0);
+    }
+    let (pos, size) = (write.pos(), inode.size());
+    let end = pos.saturating_add(len as u64);
+    if nowait && end > size::block_end(size) && (pos > size || size::block_end(size) != size) {
+        // The last block would have to be read, or sent to the device.
+        return Err(EAGAIN);
+    }
+    write.modified()?;
+    if end <= size {
+        return write.buffered::<BufferedWrite, Valid>();
+    }
+    size::before_write(inode, pos, end)?;
+    let written = write.buffered::<BufferedWrite, Valid>();
+    size::write_tail(inode);
+    written
+}
 
 impl Punch for BufferedWrite {
     type Fs = Ext4;

@@ -105,6 +105,31 @@ impl Device {
         // SAFETY: By the type invariant the device is open.
         kernel::error::to_result(unsafe { bindings::blkdev_issue_flush(self.as_ptr()) })
     }
+
+    /// Whether the device can make blocks zero without being sent the zeros.
+    pub(crate) fn can_write_zeroes(&self) -> bool {
+        // SAFETY: By the type invariant the device is open.
+        unsafe { bindings::bdev_write_zeroes_unmap_sectors(self.as_ptr()) != 0 }
+    }
+
+    /// Makes `blocks` blocks from `start` on zero, and waits for it.
+    ///
+    /// # Errors
+    ///
+    /// What the device answers.
+    pub(crate) fn write_zeroes(&self, start: PhysicalBlock, blocks: u32) -> Result {
+        let sectors = |n: u64| n.saturating_mul(u64::from(self.block_size) / 512);
+        // SAFETY: By the type invariant the device is open.
+        kernel::error::to_result(unsafe {
+            bindings::blkdev_issue_zeroout(
+                self.as_ptr(),
+                sectors(start.0),
+                sectors(blocks.into()),
+                bindings::GFP_NOFS,
+                0,
+            )
+        })
+    }
 }
 
 /// A counted reference to a metadata block in memory.

@@ -51,10 +51,20 @@ impl<F: FileSystem> File<F> {
         unsafe { (*self.as_ptr()).f_mode & bindings::FMODE_WRITE != 0 }
     }
 
-    /// Lets `O_DIRECT` be used on the file. Only while it is being opened.
-    pub(crate) fn allow_direct(&self) {
+    /// Lets `O_DIRECT` and `RWF_NOWAIT` be used on the file. Only while it is being opened.
+    pub(crate) fn allow_direct_and_nowait(&self) {
         // SAFETY: Nobody else sees the file yet.
-        unsafe { (*self.as_ptr()).f_mode |= bindings::FMODE_CAN_ODIRECT };
+        unsafe {
+            (*self.as_ptr()).f_mode |= bindings::FMODE_CAN_ODIRECT | bindings::FMODE_NOWAIT;
+        }
+    }
+
+    /// Whether each change is to be on disk before the call returns (`O_SYNC`, a synchronous
+    /// file or file system).
+    pub(crate) fn is_sync(&self) -> bool {
+        // SAFETY: The file is open; the flag is looked at once.
+        let flags = unsafe { (*self.as_ptr()).f_flags };
+        flags & bindings::O_SYNC == bindings::O_SYNC || self.inode().is_sync()
     }
 
     /// `fsync()`'s first half: starts and awaits writeback of `range`, and reports errors that
@@ -107,6 +117,13 @@ impl<F: FileSystem> File<F> {
                 limit(size),
             )
         })
+    }
+
+    /// Whether a write needs the inode's rwsem for no more than a share, as there are no
+    /// set-user-ID bits or file capabilities to be dropped.
+    pub(crate) fn keeps_privileges(&self) -> bool {
+        // SAFETY: The file is open, and holds its inode.
+        unsafe { bindings::is_nosec(bindings::file_inode(self.as_ptr())) }
     }
 
     /// Drops set-user-ID bits and file capabilities, and sets the times, as a write does. The
@@ -193,6 +210,12 @@ impl<'a, F: FileSystem> Transfer<'a, F> {
     pub(crate) fn len(&self) -> usize {
         // SAFETY: The iterator is valid for the call that made `self`.
         unsafe { bindings::iov_iter_count(self.iter.as_ptr()) }
+    }
+
+    /// The bytes of the file that are left.
+    pub(crate) fn range(&self) -> Range<u64> {
+        let start = self.pos();
+        start..start.saturating_add(self.len() as u64)
     }
 
     fn flag(&self, flag: c_int) -> bool {
@@ -405,7 +428,10 @@ pub(crate) struct AllocateMode(u32);
 impl AllocateMode {
     const KNOWN: u32 = bindings::FALLOC_FL_KEEP_SIZE
         | bindings::FALLOC_FL_PUNCH_HOLE
-        | bindings::FALLOC_FL_ZERO_RANGE;
+        | bindings::FALLOC_FL_ZERO_RANGE
+        | bindings::FALLOC_FL_COLLAPSE_RANGE
+        | bindings::FALLOC_FL_INSERT_RANGE
+        | bindings::FALLOC_FL_WRITE_ZEROES;
 
     /// The file's size stays.
     pub(crate) fn keeps_size(self) -> bool {
@@ -420,6 +446,21 @@ impl AllocateMode {
     /// The range is to read as zeros.
     pub(crate) fn zeroes(self) -> bool {
         self.0 & bindings::FALLOC_FL_ZERO_RANGE != 0
+    }
+
+    /// The range goes, and what lies behind it moves down.
+    pub(crate) fn collapses(self) -> bool {
+        self.0 & bindings::FALLOC_FL_COLLAPSE_RANGE != 0
+    }
+
+    /// A hole is put in, and what lies behind its start moves up.
+    pub(crate) fn inserts(self) -> bool {
+        self.0 & bindings::FALLOC_FL_INSERT_RANGE != 0
+    }
+
+    /// The range is to read as zeros from written blocks.
+    pub(crate) fn writes_zeroes(self) -> bool {
+        self.0 & bindings::FALLOC_FL_WRITE_ZEROES != 0
     }
 
     /// Anything else is asked for.
@@ -498,7 +539,11 @@ pub(crate) const fn operations<T: RegularFile>() -> Table<bindings::file_operati
         splice_read: Some(bindings::filemap_splice_read),
         splice_write: Some(bindings::iter_file_splice_write),
         setlease: Some(bindings::generic_setlease),
-        fop_flags: bindings::FOP_DONTCACHE,
+        iopoll: Some(bindings::iocb_bio_iopoll),
+        fop_flags: bindings::FOP_DONTCACHE
+            | bindings::FOP_BUFFER_RASYNC
+            | bindings::FOP_BUFFER_WASYNC
+            | bindings::FOP_DIO_PARALLEL_WRITE,
         ..zeroed()
     })
 }

@@ -467,6 +467,20 @@ impl<F: FileSystem> Inode<F> {
         InodeLock(self)
     }
 
+    /// As [`lock`](Self::lock), if that needs no waiting.
+    pub(crate) fn try_lock(&self) -> Option<InodeLock<'_, F>> {
+        // SAFETY: The C inode is initialised.
+        let taken = unsafe { bindings::inode_trylock(self.as_ptr()) } != 0;
+        taken.then(|| InodeLock(self))
+    }
+
+    /// As [`lock_shared`](Self::lock_shared), if that needs no waiting.
+    pub(crate) fn try_lock_shared(&self) -> Option<InodeShare<'_, F>> {
+        // SAFETY: The C inode is initialised.
+        let taken = unsafe { bindings::inode_trylock_shared(self.as_ptr()) } != 0;
+        taken.then(|| InodeShare(self))
+    }
+
     /// Takes a share of the inode's rwsem until the guard is dropped.
     pub(crate) fn lock_shared(&self) -> InodeShare<'_, F> {
         // SAFETY: The C inode is initialised.

@@ -54,6 +54,18 @@ unsafe extern "C" fn bmap<M: Mapper>(
     unsafe { bindings::iomap_bmap(mapping, block, iomap::ops::<M>()) }
 }
 
+/// # Safety
+///
+/// Called by the VFS with a file of `M::Fs` that is to be swapped to.
+unsafe extern "C" fn swap_activate<M: Mapper>(
+    swap: *mut bindings::swap_info_struct,
+    file: *mut bindings::file,
+    span: *mut bindings::sector_t,
+) -> kernel::ffi::c_int {
+    // SAFETY: By the function's contract.
+    unsafe { bindings::iomap_swapfile_activate(swap, file, span, iomap::ops::<M>()) }
+}
+
 /// The operations of a mapping that is read through `R`, reported through `Q` and written back
 /// through `W`.
 pub(crate) const fn operations<R, Q, W>() -> Table<bindings::address_space_operations>
@@ -73,6 +85,7 @@ where
         migrate_folio: Some(bindings::filemap_migrate_folio),
         error_remove_folio: Some(bindings::generic_error_remove_folio),
         bmap: Some(bmap::<Q>),
+        swap_activate: Some(swap_activate::<Q>),
         ..zeroed()
     })
 }
@@ -204,6 +217,22 @@ impl<F: FileSystem> Inode<F> {
         let size = bindings::loff_t::try_from(size).map_err(|_| EFBIG)?;
         // SAFETY: The inode is alive.
         to_result(unsafe { bindings::inode_newsize_ok(self.as_ptr(), size) })
+    }
+
+    /// Drops clean folios of `range` from the cache, as far as nobody uses them.
+    pub(crate) fn drop_clean(&self, range: Range<u64>) {
+        let Some((first, last)) = span(&range) else {
+            return;
+        };
+        let page = |byte: bindings::loff_t| byte as usize / bindings::PAGE_SIZE;
+        // SAFETY: The mapping is alive while the inode is.
+        unsafe { bindings::invalidate_mapping_pages(self.mapping(), page(first), page(last)) };
+    }
+
+    /// Whether direct I/O is in flight.
+    pub(crate) fn has_direct_io(&self) -> bool {
+        // SAFETY: The inode is alive.
+        unsafe { !bindings::inode_dio_finished(self.as_ptr()) }
     }
 
     /// Waits for direct I/O in flight. The caller holds the rwsem for writing.

@@ -2,6 +2,7 @@
 
 //! What the mapper needs of an inode and of the file system around it.
 
+use super::shift::Shift;
 use crate::errortag::Tag;
 use crate::extent_status::{Extent, StatusTree};
 use crate::format::units::{LogicalBlock, PhysicalBlock};
@@ -16,7 +17,7 @@ pub enum Operation {
     /// Making one unwritten extent, or a part of it, written. Draws on reserved space if it has
     /// to split, never fails for lack of it.
     Convert,
-    /// Removing extents and freeing their blocks, as many as the transaction takes.
+    /// Removing, moving or unwriting extents, as many as the transaction takes.
     Remove,
 }
 
@@ -132,6 +133,31 @@ pub trait MapperEnv {
     ///
     /// Those of tree, allocator and journal; part of it may be done.
     fn tree_remove(
+        &self,
+        data: &mut Self::Data,
+        handle: &mut Self::Handle,
+        range: Range<LogicalBlock>,
+    ) -> Result<LogicalBlock>;
+
+    /// Moves extents as `shift` says. Returns what is left to do where the transaction is full.
+    ///
+    /// # Errors
+    ///
+    /// Those of tree and journal; part of it may be done.
+    fn tree_shift(
+        &self,
+        data: &mut Self::Data,
+        handle: &mut Self::Handle,
+        shift: Shift,
+    ) -> Result<Option<Shift>>;
+
+    /// Makes the written blocks of `range` unwritten, as [`tree_convert`](Self::tree_convert) does
+    /// the other way round; an extent that has to be split takes what space anybody can have.
+    ///
+    /// # Errors
+    ///
+    /// Those of tree and journal; part of it may be done.
+    fn tree_unwrite(
         &self,
         data: &mut Self::Data,
         handle: &mut Self::Handle,

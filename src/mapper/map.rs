@@ -7,6 +7,7 @@ use super::size::MAX_RUN;
 use crate::errortag::Tag;
 use crate::extent_status::{Extent, Spare, State, END_OF_FILE_SPACE};
 use crate::format::units::LogicalBlock;
+use core::ops::Range;
 use kernel::prelude::*;
 
 /// So many entries of one inode are enough, delayed ones aside: about 100 KiB.
@@ -65,6 +66,13 @@ pub struct MapRequest {
     pub intent: Intent,
 }
 
+impl MapRequest {
+    fn range(&self) -> Range<LogicalBlock> {
+        let end = LogicalBlock(self.start.0.saturating_add(self.len));
+        self.start..end.min(END_OF_FILE_SPACE)
+    }
+}
+
 /// What the blocks are now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mapping {
@@ -114,6 +122,15 @@ pub fn map_blocks<E: MapperEnv>(
     }
 }
 
+/// As [`map_blocks`], without waiting for anything: `None` where the blocks are not cached, or a
+/// step would have to be taken.
+pub fn map_cached<E: MapperEnv>(env: &E, request: MapRequest) -> Option<Mapping> {
+    let (extent, sequence) =
+        env.with_status(|tree| Some((tree.lookup(request.start)?, tree.sequence())))?;
+    let found = answer(request, extent, sequence).ok()?;
+    matches!(request.intent.step(found.extent.state()), Step::Nothing).then_some(found)
+}
+
 /// Looks up and takes the step, again and again while others change the blocks in between. Each
 /// turn means that somebody else got on.
 fn map_with<E: MapperEnv>(
@@ -150,15 +167,18 @@ fn map_with<E: MapperEnv>(
 
 /// What the blocks are and the sequence for which that is true, without any lock left held.
 fn look_up<E: MapperEnv>(env: &E, request: MapRequest) -> Result<Mapping> {
-    let end = request.start.0.saturating_add(request.len);
-    let wanted = request.start..LogicalBlock(end).min(END_OF_FILE_SPACE);
     let cached = env.with_status(|tree| Some((tree.lookup(request.start)?, tree.sequence())));
     let (extent, sequence) = match cached {
         Some(found) => found,
-        None if wanted.is_empty() => return Err(EINVAL),
+        None if request.range().is_empty() => return Err(EINVAL),
         None => look_up_on_disk(env, request.start)?,
     };
-    let mut extent = extent.trim(&wanted).ok_or(EINVAL)?;
+    answer(request, extent, sequence)
+}
+
+/// What `extent` says about the blocks that were asked for.
+fn answer(request: MapRequest, extent: Extent, sequence: u64) -> Result<Mapping> {
+    let mut extent = extent.trim(&request.range()).ok_or(EINVAL)?;
     if request.intent == Intent::Read && extent.is_delayed() {
         extent = Extent::over(&extent.range(), State::Hole).ok_or(EINVAL)?;
     }

@@ -43,7 +43,7 @@ pub fn remove_blocks<E: MapperEnv>(
 }
 
 /// Forgets `range`, with `i_data_sem` held for write, and settles for its delayed blocks.
-fn drop_status<E: MapperEnv>(env: &E, range: &Range<LogicalBlock>) -> Result {
+pub(super) fn drop_status<E: MapperEnv>(env: &E, range: &Range<LogicalBlock>) -> Result {
     let mut spare = Spare::new();
     loop {
         match env.with_status(|tree| tree.remove(range.clone(), &mut spare)) {

@@ -10,7 +10,7 @@
 use kernel::prelude::*;
 use rooms::extent_status::{Extent, State, StatusTree, END_OF_FILE_SPACE};
 use rooms::format::units::{LogicalBlock, PhysicalBlock};
-use rooms::mapper::{MapperEnv, Operation, Run, Want};
+use rooms::mapper::{MapperEnv, Operation, Run, Shift, Want};
 use shuttle::rand::Rng;
 use shuttle::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use shuttle::sync::{Arc, Condvar, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -322,6 +322,58 @@ impl MapperEnv for File {
             }
         }
         Ok(range.start)
+    }
+
+    fn tree_shift(
+        &self,
+        data: &mut Tree,
+        _: &mut Handle,
+        mut shift: Shift,
+    ) -> Result<Option<Shift>> {
+        self.may_fail()?;
+        let first = |found: (&u32, &Block)| *found.0;
+        loop {
+            let (block, to) = match &mut shift {
+                Shift::Down { from, by } => {
+                    let Some(block) = data.0.range(from.0..).next().map(first) else {
+                        return Ok(None);
+                    };
+                    from.0 = block + 1;
+                    (block, block - *by)
+                }
+                Shift::Up { from, end, by } => {
+                    let Some(block) = data.0.range(from.0..end.0).next_back().map(first) else {
+                        return Ok(None);
+                    };
+                    end.0 = block;
+                    (block, block + *by)
+                }
+            };
+            let found = data.0.remove(&block).unwrap();
+            let old = data.0.insert(to, found);
+            assert_eq!(old, None, "block {to} is in the way");
+            if self.config.short_transactions {
+                return Ok(Some(shift));
+            }
+        }
+    }
+
+    fn tree_unwrite(
+        &self,
+        data: &mut Tree,
+        _: &mut Handle,
+        range: Range<LogicalBlock>,
+    ) -> Result<LogicalBlock> {
+        self.may_fail()?;
+        for block in blocks(&range) {
+            if let Some(found) = data.0.get_mut(&block) {
+                found.written = false;
+            }
+            if self.config.short_transactions {
+                return Ok(LogicalBlock(block + 1));
+            }
+        }
+        Ok(range.end)
     }
 
     fn allocate(&self, _: &mut Tree, _: &mut Handle, want: Want) -> Result<Run> {

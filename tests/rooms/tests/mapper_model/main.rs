@@ -15,8 +15,8 @@ use shuttle::thread;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU32, Ordering};
 use tasks::{
-    crash, fault, finish, preallocate, punch, read, reclaim, report, shrink,
-    store_past_end_then_grow, truncate, write, writeback,
+    collapse, crash, fault, finish, insert, preallocate, punch, read, reclaim, report, shrink,
+    store_past_end_then_grow, truncate, write, writeback, zero,
 };
 
 type Task = fn(&File);
@@ -187,6 +187,51 @@ fn reports_between_the_transactions_of_a_truncate() {
             |f| (0..3).for_each(|block| report(f, block)),
         ],
     );
+}
+
+#[test]
+fn moves_against_writeback_faults_and_reports() {
+    for short_transactions in [false, true] {
+        let config = Config {
+            short_transactions,
+            max_run: 2,
+            folios: 6,
+            ..Config::default()
+        };
+        explore(
+            config,
+            three_delayed,
+            &[
+                |f| {
+                    insert(f, 1, 2);
+                    collapse(f, 0..1);
+                },
+                writeback,
+                |f| (0..3).for_each(|block| fault(f, block, 3)),
+                |f| (0..4).for_each(|block| report(f, block)),
+            ],
+        );
+    }
+}
+
+#[test]
+fn zeros_against_writeback_and_faults() {
+    for short_transactions in [false, true] {
+        let config = Config {
+            short_transactions,
+            ..Config::default()
+        };
+        explore(
+            config,
+            three_delayed,
+            &[
+                |f| zero(f, 1..3),
+                writeback,
+                |f| (0..3).for_each(|block| fault(f, block, 3)),
+                |f| (0..3).for_each(|block| read(f, block)),
+            ],
+        );
+    }
 }
 
 #[test]

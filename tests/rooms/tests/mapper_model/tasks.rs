@@ -9,8 +9,8 @@ use kernel::prelude::*;
 use rooms::extent_status::{State, END_OF_FILE_SPACE};
 use rooms::format::units::LogicalBlock;
 use rooms::mapper::{
-    convert_unwritten, map_blocks, release_delayed, remove_blocks, Intent, MapRequest, MapperEnv,
-    Mapping, Operation,
+    convert_unwritten, map_blocks, release_delayed, remove_blocks, shift_blocks, unwrite_blocks,
+    Intent, MapRequest, MapperEnv, Mapping, Operation, Shift,
 };
 use shuttle::rand::Rng;
 use shuttle::sync::atomic::Ordering::SeqCst;
@@ -194,6 +194,75 @@ pub fn truncate(file: &File, size: u32) {
 
 pub fn punch(file: &File, range: Range<u32>) {
     remove(file, range, None);
+}
+
+/// Puts all data from block `start` on to disk, and drops the folios. Nobody can make others.
+fn write_out_and_drop(file: &File, start: u32) {
+    let folios = file.folios.get(start as usize..).unwrap_or_default();
+    while folios.iter().any(|folio| folio.page.lock().unwrap().dirty) {
+        writeback(file);
+    }
+    for folio in folios {
+        let mut page = folio.page.lock().unwrap();
+        folio.wait_for_writeback();
+        *page = Default::default();
+    }
+}
+
+/// Cuts blocks out of the file: those behind move down.
+pub fn collapse(file: &File, range: Range<u32>) {
+    let _rwsem = file.rwsem.lock().unwrap();
+    let _invalidate = file.invalidate.write().unwrap();
+    if range.end >= file.size.load(SeqCst) {
+        return;
+    }
+    write_out_and_drop(file, range.start);
+    let by = range.end - range.start;
+    let mut handle = file.start_handle(Operation::Remove).unwrap();
+    let cut = LogicalBlock(range.start)..LogicalBlock(range.end);
+    let from = cut.end;
+    remove_blocks(file, cut, &mut handle).unwrap();
+    shift_blocks(file, Shift::Down { from, by }, &mut handle).unwrap();
+    let data = file.lock_write();
+    file.size.fetch_sub(by, SeqCst);
+    drop(data);
+    file.stop_handle(handle).unwrap();
+}
+
+/// Puts a hole into the file: the blocks behind move up.
+pub fn insert(file: &File, at: u32, by: u32) {
+    let _rwsem = file.rwsem.lock().unwrap();
+    let _invalidate = file.invalidate.write().unwrap();
+    if at >= file.size.load(SeqCst) {
+        return;
+    }
+    write_out_and_drop(file, at);
+    file.size.fetch_add(by, SeqCst);
+    let mut handle = file.start_handle(Operation::Remove).unwrap();
+    let (from, end) = (LogicalBlock(at), END_OF_FILE_SPACE);
+    shift_blocks(file, Shift::Up { from, end, by }, &mut handle).unwrap();
+    file.stop_handle(handle).unwrap();
+}
+
+/// Makes blocks read as zeros, and keeps them.
+pub fn zero(file: &File, range: Range<u32>) {
+    let _rwsem = file.rwsem.lock().unwrap();
+    let _invalidate = file.invalidate.write().unwrap();
+    for block in range.clone() {
+        let folio = &file.folios[block as usize];
+        let mut page = folio.page.lock().unwrap();
+        folio.wait_for_writeback();
+        *page = Default::default();
+    }
+    let mut handle = file.start_handle(Operation::Remove).unwrap();
+    let blocks = LogicalBlock(range.start)..LogicalBlock(range.end);
+    unwrite_blocks(file, blocks, &mut handle).unwrap();
+    file.stop_handle(handle).unwrap();
+    for block in range {
+        let mapping = map(file, block, block + 1, Intent::AllocateUnwritten).unwrap();
+        assert!(matches!(mapping.extent.state(), State::Unwritten(_)));
+        file.size.fetch_max(block + 1, SeqCst);
+    }
 }
 
 /// fallocate: the size grows over what it allocates.
