@@ -2,8 +2,8 @@
 
 //! Files that grow past a block in which old bytes lie behind their end, for a power cut.
 //!
-//! Each file begins with [`OLD`] bytes on the device, cut in the middle of a block and synced, so
-//! that the device still holds old bytes behind the end. Then it grows, without a sync. A truncate
+//! Each file begins with [`OLD`] bytes on the device, and is cut in the middle of a block, so that
+//! the device still holds old bytes behind the end. Then it grows. Neither is synced. A truncate
 //! has to be on disk with the next commit. No file may show an old byte behind the cut.
 
 use crate::ops::pattern;
@@ -82,10 +82,9 @@ pub fn write(dir: &Path) -> Result<()> {
         f.set_len(0)?;
         f.write_all_at(&vec![OLD; 8192], 0)?;
         f.sync_all()?;
+        // Not synced: the zeros behind the cut are in the page cache only.
         f.set_len(CUT)?;
-        f.sync_all()?;
     }
-    fs::write("/proc/sys/vm/drop_caches", "1")?;
     for (name, _, grow) in WAYS {
         grow(&open(&dir.join(name))?).with_context(|| (*name).to_owned())?;
     }
@@ -100,8 +99,12 @@ pub fn verify(dir: &Path, settled: bool) -> Result<()> {
     for (name, due, _) in WAYS {
         let data = fs::read(dir.join(name)).with_context(|| (*name).to_owned())?;
         let len = data.len() as u64;
+        if !settled && data == [OLD; 8192] {
+            continue;
+        }
         ensure!(
-            len >= CUT && len <= GROWN && (!settled || !due || len == GROWN),
+            (CUT..=GROWN.next_multiple_of(4096)).contains(&len)
+                && (!settled || !due || len == GROWN),
             "{name}: {len} bytes after the cut, of {GROWN}"
         );
         let cut = usize::try_from(CUT)?;

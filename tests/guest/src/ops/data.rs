@@ -27,7 +27,7 @@ pub const TESTS: &[Test] = &[
     ("two_writers", two_writers),
 ];
 
-fn read_write(p: &Path) -> Result<File> {
+pub fn read_write(p: &Path) -> Result<File> {
     Ok(OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -37,13 +37,13 @@ fn read_write(p: &Path) -> Result<File> {
 }
 
 /// Forgets clean pages of the file, so that the next read is from the disk.
-fn reread(f: &File) -> Result<()> {
+pub fn reread(f: &File) -> Result<()> {
     f.sync_all()?;
     rustix::fs::fadvise(f, 0, None, rustix::fs::Advice::DontNeed)?;
     Ok(())
 }
 
-fn expect_data(p: &Path, expected: &[u8], what: &str) -> Result<()> {
+pub fn expect_data(p: &Path, expected: &[u8], what: &str) -> Result<()> {
     for from_disk in [false, true] {
         if from_disk {
             reread(&File::open(p)?)?;

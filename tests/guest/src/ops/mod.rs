@@ -8,7 +8,9 @@
 //! caller to compare after a remount and through another driver.
 
 mod data;
+mod direct;
 mod names;
+mod space;
 mod state;
 
 use anyhow::{bail, Result};
@@ -18,7 +20,13 @@ use std::path::Path;
 
 type Test = (&'static str, fn(&Path) -> Result<()>);
 
-const TESTS: &[&[Test]] = &[names::TESTS, data::TESTS, state::TESTS];
+const TESTS: &[&[Test]] = &[
+    names::TESTS,
+    data::TESTS,
+    direct::TESTS,
+    space::TESTS,
+    state::TESTS,
+];
 
 /// Runs the tests whose name contains `only` in `dir`; says how each went.
 pub fn run(dir: &Path, only: &str) -> Result<()> {

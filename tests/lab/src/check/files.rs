@@ -200,6 +200,13 @@ pub fn fio(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
         "--name=uneven --rw=randwrite --bs=512-20000 --bs_unaligned=1 --norandommap=0 --verify_backlog=64",
         "--name=mapped --rw=randwrite --bs=4k --ioengine=mmap --size=8m",
         "--name=four --rw=randwrite --bs=8k --numjobs=4 --size=4m --group_reporting",
+        "--name=libaio --rw=randwrite --bs=4k --ioengine=libaio --direct=1 --iodepth=8",
+        "--name=uring --rw=randwrite --bs=4k-64k --ioengine=io_uring --direct=1 --iodepth=16",
+        "--name=uring-cached --rw=randwrite --bs=4k --ioengine=io_uring --iodepth=8",
+        "--name=parts --rw=randwrite --bs=512-8k --blockalign=512 --ioengine=libaio --direct=1 --iodepth=4 --size=4m",
+        // one file, two ways, side by side
+        "--name=direct --filename=mixed --size=8m --rw=randwrite --bs=8k --ioengine=libaio --direct=1 --iodepth=8 \
+         --name=cached --filename=mixed --offset=8m --size=8m --rw=randwrite --bs=6k --ioengine=psync --direct=0",
     ];
     let mut script = String::from("set -e\nmount -t $FS $DEV /mnt\n");
     for job in jobs {
@@ -237,6 +244,11 @@ write = 10
 truncate = 5
 fsync = 1
 fdatasync = 1
+punch_hole = 4
+posix_fallocate = 2
+sendfile = 1
+posix_fadvise = 1
+copy_file_range = 2
 END
             cd /mnt
             fsx -q -f /tmp/fsx.toml -N {operations} -S {} -P /tmp /mnt/fsx || {{ tail -n 40 /tmp/fsx.fsxlog; exit 1; }}

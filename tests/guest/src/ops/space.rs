@@ -1,0 +1,482 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `fallocate()` in all its modes, and the map of a file: holes, data, extents.
+
+use super::data::{expect_data, read_write, reread};
+use super::direct::Aligned;
+use super::{check, pattern, refused, same, Test};
+use crate::crash::Chance;
+use anyhow::{ensure, Context, Result};
+use rustix::fs::{fallocate, seek, stat, FallocateFlags as Flags, SeekFrom};
+use rustix::io::Errno;
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::Command;
+
+pub const TESTS: &[Test] = &[
+    ("allocate", allocate),
+    ("allocate_refused", allocate_refused),
+    ("punch_hole", punch_hole),
+    ("zero_range", zero_range),
+    ("zero_range_over_dirty_unwritten", zero_dirty_unwritten),
+    ("collapse_range", collapse_range),
+    ("insert_range", insert_range),
+    ("moves_refused", moves_refused),
+    ("moves_over_many_extents", moves_many),
+    ("random_changes", random_changes),
+    ("holes_and_data", holes_and_data),
+    ("extents_reported", extents_reported),
+    ("swap_file", swap_file),
+];
+
+const BLOCK: u64 = 4096;
+
+/// Fails unless the file occupies `blocks` blocks, and a node of the extent tree at most.
+fn occupies(p: &Path, blocks: u64, what: &str) -> Result<()> {
+    let found = u64::try_from(stat(p)?.st_blocks)?;
+    check!(
+        [blocks * 8, (blocks + 1) * 8].contains(&found),
+        "{what}: {found} sectors, not those of {blocks} blocks"
+    );
+    Ok(())
+}
+
+fn allocate(d: &Path) -> Result<()> {
+    let p = d.join("file");
+    let f = read_write(&p)?;
+    fallocate(&f, Flags::empty(), 1000, 100_000)?;
+    same!(f.metadata()?.len(), 101_000, "size");
+    occupies(&p, 25, "sectors")?;
+    expect_data(&p, &[0; 101_000], "allocated and not written")?;
+    fallocate(&f, Flags::KEEP_SIZE, 101_000, 500_000)?;
+    same!(f.metadata()?.len(), 101_000, "size that was to be kept");
+    occupies(&p, 147, "sectors past the end")?;
+    let piece = pattern(1, 0, 5000);
+    f.write_all_at(&piece, 50_000)?;
+    f.write_all_at(&piece, 110_000)?;
+    let mut data = vec![0; 115_000];
+    data[50_000..55_000].copy_from_slice(&piece);
+    data[110_000..].copy_from_slice(&piece);
+    expect_data(&p, &data, "written into allocated blocks")?;
+    occupies(&p, 147, "sectors after writing")?;
+    // What was allocated past the end goes with a truncate to the same size.
+    f.set_len(115_000)?;
+    f.sync_all()?;
+    occupies(&p, 29, "without those past the end")
+}
+
+fn allocate_refused(d: &Path) -> Result<()> {
+    let f = read_write(&d.join("file"))?;
+    for flags in [
+        Flags::UNSHARE_RANGE,
+        Flags::UNSHARE_RANGE | Flags::KEEP_SIZE,
+        Flags::PUNCH_HOLE,
+        Flags::COLLAPSE_RANGE | Flags::KEEP_SIZE,
+        Flags::INSERT_RANGE | Flags::KEEP_SIZE,
+        Flags::COLLAPSE_RANGE | Flags::ZERO_RANGE,
+    ] {
+        refused(fallocate(&f, flags, 0, 4096), Errno::OPNOTSUPP, "a mode")?;
+    }
+    refused(fallocate(&f, Flags::empty(), 0, 0), Errno::INVAL, "nothing")?;
+    refused(
+        fallocate(&f, Flags::empty(), 1 << 44, 4096),
+        Errno::FBIG,
+        "past the largest file",
+    )?;
+    refused(
+        fallocate(File::open(d.join("file"))?, Flags::empty(), 0, 1),
+        Errno::BADF,
+        "a file opened for reading",
+    )
+}
+
+/// A file of `len` patterned bytes, on disk or not.
+fn patterned(p: &Path, len: usize, synced: bool) -> Result<(File, Vec<u8>)> {
+    let f = read_write(p)?;
+    let data = pattern(len as u64, 0, len);
+    f.set_len(0)?;
+    f.write_all_at(&data, 0)?;
+    if synced {
+        reread(&f)?;
+    }
+    Ok((f, data))
+}
+
+const RANGES: [Range<usize>; 7] = [
+    0..100,
+    4096..8192,
+    5000..6000,
+    5000..20_000,
+    8000..50_001,
+    90_000..100_000,
+    99_000..300_000,
+];
+
+fn punch_hole(d: &Path) -> Result<()> {
+    for synced in [false, true] {
+        let p = d.join(format!("file-{synced}"));
+        for range in RANGES {
+            let (f, mut data) = patterned(&p, 100_000, synced)?;
+            let flags = Flags::PUNCH_HOLE | Flags::KEEP_SIZE;
+            fallocate(&f, flags, range.start as u64, range.len() as u64)?;
+            data[range.start..range.end.min(100_000)].fill(0);
+            expect_data(&p, &data, &format!("a hole at {range:?}"))?;
+        }
+        let f = read_write(&p)?;
+        fallocate(&f, Flags::PUNCH_HOLE | Flags::KEEP_SIZE, 0, 1 << 30)?;
+        f.sync_all()?;
+        same!(stat(&p)?.st_blocks, 0, "sectors of a file that is all hole");
+    }
+    Ok(())
+}
+
+fn zero_range(d: &Path) -> Result<()> {
+    for synced in [false, true] {
+        let p = d.join(format!("file-{synced}"));
+        for range in RANGES {
+            for keep in [false, true] {
+                let (f, mut data) = patterned(&p, 100_000, synced)?;
+                let mut flags = Flags::ZERO_RANGE;
+                flags.set(Flags::KEEP_SIZE, keep);
+                fallocate(&f, flags, range.start as u64, range.len() as u64)?;
+                if !keep {
+                    data.resize(data.len().max(range.end), 0);
+                }
+                let end = range.end.min(data.len());
+                data[range.start..end].fill(0);
+                expect_data(&p, &data, &format!("zeros at {range:?}, {flags:?}"))?;
+                let blocks = range.end.max(100_000).div_ceil(4096) as u64;
+                occupies(&p, blocks, "sectors")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Data in the page cache over blocks that were allocated ahead must go, and what is written
+/// afterwards must stay.
+fn zero_dirty_unwritten(d: &Path) -> Result<()> {
+    let p = d.join("file");
+    let f = read_write(&p)?;
+    for round in 0..4u64 {
+        f.set_len(0)?;
+        fallocate(&f, Flags::empty(), 0, 64 << 10)?;
+        let mut data = pattern(round, 0, 64 << 10);
+        f.write_all_at(&data, 0)?;
+        if round & 1 == 1 {
+            f.sync_data()?;
+        }
+        let (from, to) = (3000, 30_000);
+        fallocate(&f, Flags::ZERO_RANGE, from, to - from)?;
+        data[3000..30_000].fill(0);
+        if round & 2 == 2 {
+            let again = pattern(round + 9, 0, 10_000);
+            f.write_all_at(&again, 10_000)?;
+            data[10_000..20_000].copy_from_slice(&again);
+        }
+        expect_data(&p, &data, "zeros over dirty data")?;
+    }
+    Ok(())
+}
+
+fn collapse_range(d: &Path) -> Result<()> {
+    for synced in [false, true] {
+        let p = d.join(format!("file-{synced}"));
+        for (at, len) in [(0, 1), (1, 1), (3, 10), (0, 24), (23, 1)] {
+            let (f, mut data) = patterned(&p, 100_000, synced)?;
+            fallocate(&f, Flags::COLLAPSE_RANGE, at * BLOCK, len * BLOCK)?;
+            let range = usize::try_from(at * BLOCK)?..usize::try_from((at + len) * BLOCK)?;
+            data.drain(range);
+            expect_data(&p, &data, &format!("{len} blocks cut out at {at}"))?;
+            let blocks = data.len().div_ceil(4096) as u64;
+            occupies(&p, blocks, "sectors")?;
+        }
+    }
+    Ok(())
+}
+
+fn insert_range(d: &Path) -> Result<()> {
+    for synced in [false, true] {
+        let p = d.join(format!("file-{synced}"));
+        for (at, len) in [(0, 1), (1, 1), (3, 10), (24, 100), (7, 3000)] {
+            let (f, mut data) = patterned(&p, 100_000, synced)?;
+            fallocate(&f, Flags::INSERT_RANGE, at * BLOCK, len * BLOCK)?;
+            let start = usize::try_from(at * BLOCK)?;
+            let zeros = vec![0; usize::try_from(len * BLOCK)?];
+            data.splice(start..start, zeros);
+            expect_data(&p, &data, &format!("{len} blocks put in at {at}"))?;
+            occupies(&p, 25, "sectors")?;
+        }
+    }
+    Ok(())
+}
+
+fn moves_refused(d: &Path) -> Result<()> {
+    let p = d.join("file");
+    let (f, data) = patterned(&p, 100_000, false)?;
+    for flags in [Flags::COLLAPSE_RANGE, Flags::INSERT_RANGE] {
+        for (at, len) in [(1, 4096), (4096, 100), (100, 100)] {
+            refused(
+                fallocate(&f, flags, at, len),
+                Errno::INVAL,
+                "part of a block",
+            )?;
+        }
+    }
+    for (at, len) in [(0, 102_400), (24 * BLOCK, BLOCK), (40 * BLOCK, BLOCK)] {
+        let done = fallocate(&f, Flags::COLLAPSE_RANGE, at, len);
+        refused(done, Errno::INVAL, "a cut that reaches the end")?;
+    }
+    let done = fallocate(&f, Flags::INSERT_RANGE, 25 * BLOCK, BLOCK);
+    refused(done, Errno::INVAL, "a hole behind the end")?;
+    let done = fallocate(&f, Flags::INSERT_RANGE, 0, (1 << 44) - 8192);
+    refused(done, Errno::FBIG, "a hole that makes the file too long")?;
+    expect_data(&p, &data, "a file that nothing was done to")
+}
+
+/// More extents than one block of the tree holds.
+fn moves_many(d: &Path) -> Result<()> {
+    const COUNT: usize = 900;
+    let p = d.join("file");
+    let f = read_write(&p)?;
+    let mut data = vec![0; COUNT * 8192];
+    for i in 0..COUNT {
+        let piece = pattern(i as u64, 0, 4096);
+        data[i * 8192..i * 8192 + 4096].copy_from_slice(&piece);
+        f.write_all_at(&piece, i as u64 * 8192)?;
+    }
+    f.set_len(data.len() as u64)?;
+    f.sync_all()?;
+    for (at, len) in [(5u64, 1u64), (100, 501), (0, 2)] {
+        fallocate(&f, Flags::INSERT_RANGE, at * BLOCK, len * BLOCK)?;
+        let start = usize::try_from(at * BLOCK)?;
+        data.splice(start..start, vec![0; usize::try_from(len * BLOCK)?]);
+        fallocate(&f, Flags::COLLAPSE_RANGE, (at + 40) * BLOCK, 300 * BLOCK)?;
+        let start = usize::try_from((at + 40) * BLOCK)?;
+        data.drain(start..start + 300 * 4096);
+    }
+    expect_data(&p, &data, "a file of many extents after moves")
+}
+
+/// All changes that a file can see, at random, against a vector.
+fn random_changes(d: &Path) -> Result<()> {
+    const MOST: u64 = 256 << 10;
+    let p = d.join("file");
+    let f = read_write(&p)?;
+    let direct = Aligned::open(&p)?;
+    let mut data: Vec<u8> = Vec::new();
+    let mut chance = Chance::new(20);
+    for step in 0..700 {
+        let size = data.len() as u64;
+        let at = chance.below(size.max(1) + 9000).min(MOST);
+        let len = 1 + chance.below(40_000);
+        let (block_at, block_len) = (at / BLOCK * BLOCK, (len / BLOCK + 1) * BLOCK);
+        let what = chance.below(11);
+        let name = match what {
+            0 | 1 => {
+                let piece = pattern(step, at, usize::try_from(len)?);
+                f.write_all_at(&piece, at)?;
+                put(&mut data, at, &piece)?;
+                "write"
+            }
+            2 | 3 => {
+                let unit = if what == 2 { BLOCK } else { 512 };
+                let (at, len) = (at / unit * unit, (len / unit + 1) * unit);
+                let piece = pattern(step, at, usize::try_from(len)?);
+                direct.write(&piece, at)?;
+                put(&mut data, at, &piece)?;
+                "direct write"
+            }
+            4 => {
+                f.set_len(at)?;
+                data.resize(usize::try_from(at)?, 0);
+                "truncate"
+            }
+            5 => {
+                fallocate(&f, Flags::PUNCH_HOLE | Flags::KEEP_SIZE, at, len)?;
+                zero(&mut data, at, len)?;
+                "punch"
+            }
+            6 => {
+                fallocate(&f, Flags::ZERO_RANGE, at, len)?;
+                zero(&mut data, at, len)?;
+                data.resize(data.len().max(usize::try_from(at + len)?), 0);
+                let end = usize::try_from(at + len)?;
+                data[usize::try_from(at)?..end].fill(0);
+                "zero"
+            }
+            7 => {
+                fallocate(&f, Flags::empty(), at, len)?;
+                data.resize(data.len().max(usize::try_from(at + len)?), 0);
+                "allocate"
+            }
+            8 if block_at + block_len < size => {
+                fallocate(&f, Flags::COLLAPSE_RANGE, block_at, block_len)?;
+                data.drain(usize::try_from(block_at)?..usize::try_from(block_at + block_len)?);
+                "collapse"
+            }
+            9 if block_at < size && size < MOST => {
+                fallocate(&f, Flags::INSERT_RANGE, block_at, block_len)?;
+                let start = usize::try_from(block_at)?;
+                data.splice(start..start, vec![0; usize::try_from(block_len)?]);
+                "insert"
+            }
+            _ => {
+                if chance.below(2) == 0 {
+                    reread(&f)?;
+                } else {
+                    f.sync_data()?;
+                }
+                "sync"
+            }
+        };
+        same!(
+            f.metadata()?.len(),
+            data.len() as u64,
+            format!("size after step {step}, {name} of {len} at {at}")
+        );
+        if step % 5 == 0 {
+            let found = if step % 10 == 0 {
+                std::fs::read(&p)?
+            } else {
+                direct.read(data.len())?
+            };
+            let bad = found.iter().zip(&data).position(|(a, b)| a != b);
+            ensure!(
+                bad.is_none() && found.len() == data.len(),
+                "step {step}, {name} of {len} at {at}: byte {bad:?} of {} is wrong",
+                data.len()
+            );
+        }
+    }
+    expect_data(&p, &data, "a file after many changes")
+}
+
+fn put(data: &mut Vec<u8>, at: u64, piece: &[u8]) -> Result<()> {
+    let at = usize::try_from(at)?;
+    data.resize(data.len().max(at + piece.len()), 0);
+    data[at..at + piece.len()].copy_from_slice(piece);
+    Ok(())
+}
+
+fn zero(data: &mut [u8], at: u64, len: u64) -> Result<()> {
+    let end = usize::try_from(at + len)?.min(data.len());
+    if let Some(range) = data.get_mut(usize::try_from(at)?..end) {
+        range.fill(0);
+    }
+    Ok(())
+}
+
+/// `SEEK_HOLE` and `SEEK_DATA` see data that only the page cache has.
+fn holes_and_data(d: &Path) -> Result<()> {
+    let p = d.join("file");
+    let f = read_write(&p)?;
+    fallocate(&f, Flags::empty(), 0, 1 << 20)?;
+    f.write_all_at(&pattern(1, 0, 8192), 64 << 10)?;
+    f.set_len(2 << 20)?;
+    f.write_all_at(&pattern(2, 0, 4096), 3 << 19)?;
+    for synced in [false, true] {
+        if synced {
+            f.sync_all()?;
+        }
+        let mut found = Vec::new();
+        let mut at = 0;
+        while let Ok(data) = seek(&f, SeekFrom::Data(at)) {
+            at = seek(&f, SeekFrom::Hole(data))?;
+            found.push((data, at));
+        }
+        let expected = vec![(64 << 10, 72 << 10), (3 << 19, (3 << 19) + 4096)];
+        same!(found, expected, format!("data, synced {synced}"));
+    }
+    refused(
+        seek(&f, SeekFrom::Hole(2 << 20)),
+        Errno::NXIO,
+        "a hole behind the end",
+    )
+}
+
+/// The flags of the extents that `filefrag` shows, one word an extent.
+fn extents(p: &Path, sync: bool) -> Result<Vec<(u64, u64, String)>> {
+    let mut command = Command::new("filefrag");
+    command.arg("-v").arg("-b4096");
+    if sync {
+        command.arg("-s");
+    }
+    let out = command.arg(p).output()?;
+    ensure!(out.status.success(), "filefrag failed: {out:?}");
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    let mut found = Vec::new();
+    for line in text.lines() {
+        // ext: logical_offset: physical_offset: length: expected: flags:
+        let fields: Vec<&str> = line.split(':').map(str::trim).collect();
+        let Some(Ok(_)) = fields.first().map(|n| n.parse::<u32>()) else {
+            continue;
+        };
+        let logical = fields.get(1).context("no offset")?;
+        let first = logical.split("..").next().unwrap_or_default().trim();
+        let length = fields.get(3).context("no length")?;
+        let flags = (fields.last().copied().unwrap_or_default())
+            .split(',')
+            .filter(|flag| ["last", "unwritten", "delalloc", "unknown_loc"].contains(flag))
+            .collect::<Vec<_>>()
+            .join(",");
+        found.push((first.parse()?, length.parse()?, flags));
+    }
+    Ok(found)
+}
+
+fn extents_reported(d: &Path) -> Result<()> {
+    let p = d.join("file");
+    let f = read_write(&p)?;
+    f.write_all_at(&pattern(1, 0, 8192), 0)?;
+    f.sync_all()?;
+    fallocate(&f, Flags::empty(), 16 << 10, 8 << 10)?;
+    f.write_all_at(&pattern(2, 0, 8192), 40 << 10)?;
+    let shape = |flags: &[&str]| -> Vec<(u64, u64, String)> {
+        let places = [(0, 2), (4, 2), (10, 2)];
+        (places.iter().zip(flags))
+            .map(|((a, n), f)| (*a, *n, (*f).to_owned()))
+            .collect()
+    };
+    let found = extents(&p, false)?;
+    let delayed = found.iter().map(|e| e.2.as_str()).collect::<Vec<_>>();
+    check!(
+        delayed == ["", "unwritten", "last,unknown_loc,delalloc"]
+            || delayed == ["", "unwritten", "last"],
+        "extents with delayed data: {found:?}"
+    );
+    same!(
+        extents(&p, true)?,
+        shape(&["", "unwritten", "last"]),
+        "extents after a sync"
+    );
+    Ok(())
+}
+
+fn run(program: &str, p: &Path) -> Result<bool> {
+    Ok(Command::new(program).arg(p).output()?.status.success())
+}
+
+fn swap_file(d: &Path) -> Result<()> {
+    let p = d.join("swap");
+    let f = read_write(&p)?;
+    f.write_all_at(&vec![0; 4 << 20], 0)?;
+    f.sync_all()?;
+    ensure!(run("mkswap", &p)?, "mkswap");
+    ensure!(run("swapon", &p)?, "swapon");
+    let refused_while_used = fallocate(&f, Flags::empty(), 0, 4096);
+    let write = rustix::io::pwrite(&f, b"x", 0);
+    ensure!(run("swapoff", &p)?, "swapoff");
+    refused(
+        refused_while_used,
+        Errno::TXTBSY,
+        "allocating in a swap file",
+    )?;
+    refused(write, Errno::TXTBSY, "writing to a swap file")?;
+    // With a hole it is no use.
+    fallocate(&f, Flags::PUNCH_HOLE | Flags::KEEP_SIZE, 1 << 20, 4096)?;
+    ensure!(!run("swapon", &p)?, "swapon of a file with a hole");
+    Ok(std::fs::remove_file(p)?)
+}
