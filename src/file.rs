@@ -36,6 +36,7 @@ impl RegularFile for Ext4File {
     type Fault = BufferedWrite;
 
     fn open(inode: &Inode<Ext4>, file: &File<Ext4>) -> Result {
+        inode.sb().info().check_running()?;
         if file.writes() {
             inode.sb().info().check_writable()?;
         }
@@ -66,6 +67,10 @@ impl RegularFile for Ext4File {
             _ => return file.seek(offset, whence, max, inode.size()),
         };
         file.set_position(found, max)
+    }
+
+    fn may_read(inode: &Inode<Ext4>) -> Result {
+        inode.sb().info().check_running()
     }
 
     fn direct_read(read: &mut Transfer<'_, Ext4>) -> Result<usize> {

@@ -19,6 +19,7 @@ pub(crate) mod fallocate;
 pub(crate) mod file;
 pub mod format;
 pub mod inode;
+pub(crate) mod ioctl;
 pub mod iomap;
 pub mod jbd_glue;
 pub mod kern;

@@ -36,7 +36,7 @@ pub(crate) fn evict(inode: &Inode<Ext4>) {
     if inode.nlink() == 0 && !inode.is_bad() && inode.kind().is_some() {
         let _no_freeze = FreezeGuard::new(inode.sb());
         if let Err(error) = delete(inode) {
-            if error != EROFS {
+            if error != EROFS && !inode.sb().info().health.is_stopped() {
                 fs_err!(
                     inode.sb(),
                     "inode #{}: cannot be deleted now, stays an orphan ({:?})",
@@ -56,7 +56,11 @@ fn check_reservation(inode: &Inode<Ext4>) {
         return;
     }
     let all = LogicalBlock(0)..END_OF_FILE_SPACE;
-    if let Ok(lost) = release_delayed(&InodeEnv::new(inode), all) {
+    let lost = release_delayed(&InodeEnv::new(inode), all);
+    if inode.sb().info().health.is_stopped() {
+        return;
+    }
+    if let Ok(lost) = lost {
         fs_err!(
             inode.sb(),
             "inode #{}: {} blocks of data were never written",

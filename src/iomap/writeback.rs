@@ -46,6 +46,10 @@ use kernel::prelude::*;
 pub(crate) struct Ext4Writeback;
 
 impl Writeback for Ext4Writeback {
+    fn begin(inode: &Inode<Ext4>) -> Result {
+        inode.sb().info().check_running()
+    }
+
     fn map(inode: &Inode<Ext4>, dirty: &Dirty<'_>) -> Result<Option<Extent>> {
         let stats = &inode.sb().info().writeback;
         stats.range_calls.add(1);

@@ -10,6 +10,7 @@ use super::{
     fs::FileSystem,
     inode::Inode,
     inode_ops::Attributes,
+    ioctl::{self, Ioctl},
     iomap::{self, Mapper, WriteCheck},
     ops::{shim2, shim3, shim4, shim5, zeroed, CObject, FromC, IntoC, Table},
 };
@@ -306,6 +307,9 @@ pub(crate) trait RegularFile: Sized + 'static {
     /// `lseek()`.
     fn seek(file: &File<Self::Fs>, offset: i64, whence: Whence) -> Result<i64>;
 
+    /// Whether the file can be read now.
+    fn may_read(inode: &Inode<Self::Fs>) -> Result;
+
     /// `read()` and its kin, past the page cache.
     fn direct_read(read: &mut Transfer<'_, Self::Fs>) -> Result<usize>;
 
@@ -342,6 +346,10 @@ unsafe extern "C" fn read_iter<T: RegularFile>(
 ) -> isize {
     // SAFETY: By the function's contract.
     unsafe {
+        let inode = Inode::from_raw(bindings::file_inode((*iocb).ki_filp));
+        if let Err(error) = T::may_read(inode) {
+            return error.to_errno() as isize;
+        }
         if (*iocb).ki_flags & bindings::IOCB_DIRECT as c_int == 0 {
             return bindings::generic_file_read_iter(iocb, to);
         }
@@ -523,7 +531,11 @@ where
 }
 
 /// The VFS's table for the files of `T`.
-pub(crate) const fn operations<T: RegularFile>() -> Table<bindings::file_operations> {
+pub(crate) const fn operations<T>() -> Table<bindings::file_operations>
+where
+    T: RegularFile,
+    T::Fs: Ioctl,
+{
     Table::new(bindings::file_operations {
         llseek: Some(shim3(&T::seek)),
         read_iter: Some(read_iter::<T>),
@@ -533,6 +545,9 @@ pub(crate) const fn operations<T: RegularFile>() -> Table<bindings::file_operati
         release: Some(shim2(&release::<T>)),
         fsync: Some(shim4(&fsync::<T>)),
         fallocate: Some(shim4(&fallocate::<T>)),
+        unlocked_ioctl: Some(ioctl::ioctl::<T::Fs>),
+        #[cfg(CONFIG_COMPAT)]
+        compat_ioctl: Some(bindings::compat_ptr_ioctl),
         // a null pointer in a kernel without large pages
         #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
         get_unmapped_area: Some(bindings::thp_get_unmapped_area),

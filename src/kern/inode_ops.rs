@@ -16,6 +16,7 @@ use super::dentry::{Dentry, SplicedDentry};
 use super::dir_context::DirContext;
 use super::fs::FileSystem;
 use super::inode::{Inode, NewInode};
+use super::ioctl::{self, Ioctl};
 use super::ops::{shim2, shim3, shim4, shim5, shim6, zeroed, CObject, FromC, IntoC, Table};
 use crate::bindings;
 use core::marker::PhantomData;
@@ -352,12 +353,19 @@ pub const fn directory_inode_table<T: Directory>() -> Table<bindings::inode_oper
 }
 
 /// The table of an open directory.
-pub const fn directory_file_table<T: Directory>() -> Table<bindings::file_operations> {
+pub(crate) const fn directory_file_table<T>() -> Table<bindings::file_operations>
+where
+    T: Directory,
+    T::Fs: Ioctl,
+{
     Table::new(bindings::file_operations {
         llseek: Some(shim3(&llseek::<T>)),
         read: Some(bindings::generic_read_dir),
         iterate_shared: Some(shim2(&T::iterate)),
         fsync: Some(shim4(&fsync::<T>)),
+        unlocked_ioctl: Some(ioctl::ioctl::<T::Fs>),
+        #[cfg(CONFIG_COMPAT)]
+        compat_ioctl: Some(bindings::compat_ptr_ioctl),
         setlease: Some(bindings::generic_setlease),
         ..zeroed()
     })

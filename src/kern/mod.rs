@@ -18,6 +18,7 @@ pub mod fs;
 pub mod fs_context;
 pub mod inode;
 pub mod inode_ops;
+pub(crate) mod ioctl;
 pub mod ioend;
 pub mod iomap;
 pub mod jbd2;

@@ -96,6 +96,22 @@ impl<F: FileSystem> SuperBlock<F> {
         to_result(unsafe { bindings::sync_filesystem(self.as_ptr()) })
     }
 
+    /// Runs `f` while the device is frozen: data and metadata are on disk, and nobody writes. No
+    /// handle is open.
+    ///
+    /// # Errors
+    ///
+    /// Those of freezing; `f` has not run then.
+    pub(crate) fn with_frozen_device(&self, f: impl FnOnce()) -> Result {
+        // SAFETY: The device is open as long as the super block lives, and thawed again here.
+        unsafe {
+            let device = (*self.as_ptr()).s_bdev;
+            to_result(bindings::bdev_freeze(device))?;
+            f();
+            to_result(bindings::bdev_thaw(device))
+        }
+    }
+
     /// Sets or clears `SB_RDONLY` in the middle of a remount or while the super block is filled;
     /// the VFS sets it to the same value afterwards.
     pub fn set_read_only(&self, read_only: bool) {

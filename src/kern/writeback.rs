@@ -31,6 +31,13 @@ pub(crate) struct Dirty<'a> {
 
 /// A file system's part in writeback.
 pub(crate) trait Writeback: Completion {
+    /// Whether any of the inode's data may be written now.
+    ///
+    /// # Errors
+    ///
+    /// Nothing is written, and the folios stay dirty.
+    fn begin(inode: &Inode<Self::Fs>) -> Result;
+
     /// The extent to write `dirty.range` to, from its start on: mapped, unwritten, or a hole for what need not be
     /// written. `None` keeps `dirty.current`.
     ///
@@ -150,6 +157,8 @@ pub(super) unsafe extern "C" fn writepages<W: Writeback>(
     wbc: *mut bindings::writeback_control,
 ) -> kernel::ffi::c_int {
     from_result(|| {
+        // SAFETY: By the function's contract.
+        W::begin(unsafe { Inode::<W::Fs>::from_raw((*mapping).host) })?;
         // SAFETY: All zero is an empty context; the pointers are valid for the call.
         unsafe {
             let mut wpc = core::mem::zeroed::<bindings::iomap_writepage_ctx>();

@@ -128,6 +128,8 @@ pub(super) struct Unrecorded {
 #[pin_data]
 pub(crate) struct Health {
     stopped: AtomicBool,
+    /// See [`shutdown`](super::shutdown).
+    shut_down: AtomicBool,
     /// `s_state` as it is to be at a clean unmount.
     state: AtomicU16,
     #[pin]
@@ -138,6 +140,7 @@ impl Health {
     pub(super) fn new(state: u16) -> impl PinInit<Self> {
         pin_init!(Self {
             stopped: AtomicBool::new(false),
+            shut_down: AtomicBool::new(false),
             state: AtomicU16::new(state),
             unrecorded <- new_spinlock!(Unrecorded::default(), "ext4rs::health"),
         })
@@ -145,7 +148,16 @@ impl Health {
 
     /// Whether nothing may be written any more.
     pub(crate) fn is_stopped(&self) -> bool {
-        self.stopped.load(Relaxed)
+        self.stopped.load(Relaxed) || self.is_shut_down()
+    }
+
+    /// Whether the file system was shut down.
+    pub(crate) fn is_shut_down(&self) -> bool {
+        self.shut_down.load(Relaxed)
+    }
+
+    pub(super) fn shut_down(&self) {
+        self.shut_down.store(true, Relaxed);
     }
 
     /// Whether an error was found, in this mount or an earlier one.
@@ -180,6 +192,9 @@ impl Health {
 
 /// Reports `problem`, found on the disk, and acts as `errors=` says. Gives back the errno.
 pub(crate) fn error(sb: &SuperBlock<Ext4>, at: Where, problem: Problem) -> Error {
+    if sb.info().health.is_shut_down() {
+        return EIO;
+    }
     fs_err!(sb, "error: {}", format_args!("{at}{problem}"));
     handle(sb, at, problem.errno(), false);
     problem.errno()
@@ -187,6 +202,9 @@ pub(crate) fn error(sb: &SuperBlock<Ext4>, at: Where, problem: Problem) -> Error
 
 /// Reports `what` went wrong with `error`, and stops the file system. Gives back `error`.
 pub(crate) fn fatal(sb: &SuperBlock<Ext4>, at: Where, error: Error, what: &str) -> Error {
+    if sb.info().health.is_shut_down() {
+        return EIO;
+    }
     fs_err!(sb, "error: {} ({:?})", format_args!("{at}{what}"), error);
     handle(sb, at, error, true);
     error
@@ -196,7 +214,7 @@ pub(crate) fn fatal(sb: &SuperBlock<Ext4>, at: Where, error: Error, what: &str) 
 ///
 /// # Errors
 ///
-/// `EROFS` where the file system has stopped or is read-only, `ENOSPC` where the journal is too
+/// `EROFS` where the file system has stopped or is read-only, `EIO` where it was shut down, `ENOSPC` where the journal is too
 /// small, `ENOMEM`.
 pub(crate) fn start(sb: &SuperBlock<Ext4>, credits: Credits) -> Result<Operation<'_>> {
     let info = sb.info();

@@ -269,12 +269,26 @@ impl SuperInfo {
         self.groups.populate(groups);
     }
 
+    /// Whether files may be read.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` where the file system was shut down.
+    pub(crate) fn check_running(&self) -> Result {
+        if self.health.is_shut_down() {
+            Err(EIO)
+        } else {
+            Ok(())
+        }
+    }
+
     /// Whether metadata may be changed.
     ///
     /// # Errors
     ///
-    /// `EROFS` after an error that stopped the file system.
+    /// `EROFS` after an error that stopped the file system, `EIO` where it was shut down.
     pub(crate) fn check_writable(&self) -> Result {
+        self.check_running()?;
         if self.health.is_stopped() {
             Err(EROFS)
         } else {

@@ -37,6 +37,7 @@ pub(crate) mod orphan;
 pub(crate) mod proc;
 pub(crate) mod publish;
 pub(crate) mod remount;
+pub(crate) mod shutdown;
 pub(crate) mod sysfs;
 pub(crate) mod types;
 pub(crate) mod unmount;

@@ -106,6 +106,7 @@ impl SuperOperations for Ext4 {
         });
         match written {
             Ok(()) | Err(EROFS) => {}
+            Err(_) if inode.sb().info().health.is_stopped() => {}
             Err(error) => fs_err!(
                 inode.sb(),
                 "inode #{}: cannot be written ({:?})",
@@ -197,7 +198,9 @@ impl SuperOperations for Ext4 {
     fn show_options(sb: &SuperBlock<Self>, out: &SeqFile) {
         let info = sb.info();
         info.options().show(&info.default_options, out);
-        if info.health.is_stopped() {
+        if info.health.is_shut_down() {
+            kernel::seq_print!(out, ",shutdown");
+        } else if info.health.is_stopped() {
             kernel::seq_print!(out, ",emergency_ro");
         }
     }

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The ioctls of files and directories.
+
+use crate::kern::cred::has_admin_capability;
+use crate::kern::inode::Inode;
+use crate::kern::ioctl::{Argument, Ioctl};
+use crate::superblock::shutdown::{shut_down, Log};
+use crate::Ext4;
+use kernel::ioctl::_IOR;
+use kernel::prelude::*;
+
+/// `FS_IOC_SHUTDOWN`.
+const SHUTDOWN: u32 = _IOR::<u32>(b'X' as u32, 125);
+
+impl Ioctl for Ext4 {
+    fn ioctl(inode: &Inode<Ext4>, number: u32, argument: Argument) -> Result {
+        match number {
+            SHUTDOWN => {
+                if !has_admin_capability() {
+                    return Err(EPERM);
+                }
+                let log = match argument.read::<u32>()? {
+                    0 => Log::Emptied,
+                    1 => Log::Committed,
+                    2 => Log::Left,
+                    _ => return Err(EINVAL),
+                };
+                shut_down(inode.sb(), log)
+            }
+            _ => Err(ENOTTY),
+        }
+    }
+}
