@@ -39,9 +39,9 @@ pub const DEBUG: Variant = Variant {
 const ADVICE: &str = "make room on the disk and run the command again";
 
 pub fn prepare(cache: &Cache, stock: &Kernel, variant: &Variant) -> Result<Kernel> {
-    let _lock = cache.lock("uml")?;
     let dir = cache.path("kernel/uml");
     let source = dir.join("src");
+    let lock = cache.lock("uml-source")?;
     cache.step(
         "uml-source",
         "unpacking the source of the UML kernels",
@@ -49,7 +49,10 @@ pub fn prepare(cache: &Cache, stock: &Kernel, variant: &Variant) -> Result<Kerne
         ADVICE,
         |log| unpack(cache, &source, log),
     )?;
+    drop(lock);
 
+    // the fast kernel can be used while the debug kernel is being built
+    let _lock = cache.lock(&format!("uml-{}", variant.name))?;
     let build_dir = dir.join(variant.name);
     let config = config(cache, variant)?;
     let kernel = Kernel {
