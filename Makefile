@@ -14,6 +14,12 @@
 #                  TIMEOUT=300 (seconds)  KEEP=1 (keep the image)
 #                  ON=uml|debug (User Mode Linux; also for check)
 #                  DEBUG=1 (a module that checks invariants, with error tags)
+#   make xfstests XFSTESTS_DIR=...
+#                  run an installed xfstests in guests (Documentation/xfstests.md)
+#                  CONFIG=4k,1k  GROUP=quick|auto  TESTS='generic/001 ...'
+#                  FS=ext4rs|ext4|xfs  JOBS=2  TIMEOUT=600  FRESH=1  BASE=...
+#   make xfstests-compare A=... B=...
+#                  what differs between two results
 #   make setup     only fetch and prepare what these need
 #   make KDIR=...  build against another kernel tree prepared for Rust
 #   make install   install the module for the running kernel
@@ -25,7 +31,10 @@ override CMD := $(value CMD)
 export DEBUG CMD DISK FS ON KEEP SEED ONLY CASE TIMEOUT MKFS MOUNT VERBOSE
 export MODE ROUNDS BASE OUT REVISION
 
-.PHONY: module run check bench mutants shell guest setup install clean
+export XFSTESTS_DIR CONFIG GROUP TESTS JOBS FRESH A B
+
+.PHONY: module run check bench mutants xfstests xfstests-compare
+.PHONY: shell guest setup install clean
 
 # Inside the tool tree already.
 ifneq ($(wildcard /etc/ext4rs-packages),)
@@ -47,7 +56,7 @@ clean:
 endif
 
 bench: REVISION = $(shell git describe --always --dirty 2>/dev/null)
-run check bench mutants shell guest setup:
+run check bench mutants xfstests xfstests-compare shell guest setup:
 	@scripts/enter $@
 
 # Where modprobe, and so mount(8), looks for modules that did not come with

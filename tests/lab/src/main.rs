@@ -15,6 +15,7 @@ mod mutants;
 mod run;
 mod setup;
 mod shell;
+mod xfstests;
 
 use anyhow::Result;
 use cache::Cache;
@@ -43,6 +44,10 @@ enum Cli {
     Bench(bench::BenchArgs),
     /// Show that the tests notice when a protective step is gone.
     Mutants(mutants::MutantArgs),
+    /// Run an installed xfstests.
+    Xfstests(xfstests::XfstestsArgs),
+    /// What differs between two results of xfstests.
+    XfstestsCompare(xfstests::CompareArgs),
     /// An interactive shell in a guest with the file system at /mnt.
     Shell(shell::ShellArgs),
 }
@@ -69,6 +74,8 @@ fn run() -> Result<ExitCode> {
         Cli::Check(args) => check::run(&cache, &args),
         Cli::Bench(args) => bench::run(&cache, &args),
         Cli::Mutants(args) => mutants::run(&cache, &args),
+        Cli::Xfstests(args) => xfstests::run(&cache, &args),
+        Cli::XfstestsCompare(args) => xfstests::compare(&args),
         Cli::Guest(args) => shell::guest(&cache, &args),
         Cli::Shell(args) => shell::interactive(&cache, &args),
     }
