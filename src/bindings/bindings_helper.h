@@ -25,6 +25,7 @@
 #include <linux/iversion.h>
 #include <linux/jbd2.h>
 #include <linux/kobject.h>
+#include <linux/lockdep.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/mpage.h>

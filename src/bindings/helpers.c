@@ -279,3 +279,15 @@ bool ext4rs_helper_schedule_work(struct work_struct *work)
 {
 	return schedule_work(work);
 }
+
+#ifndef CONFIG_LOCKDEP
+void ext4rs_helper_lockdep_register_key(struct lock_class_key *key)
+{
+	lockdep_register_key(key);
+}
+
+void ext4rs_helper_lockdep_unregister_key(struct lock_class_key *key)
+{
+	lockdep_unregister_key(key);
+}
+#endif

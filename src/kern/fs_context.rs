@@ -118,7 +118,9 @@ impl<F: Mount> Registration<F> {
                     (*slot).fs_flags = (bindings::FS_REQUIRES_DEV
                         | bindings::FS_ALLOW_IDMAP
                         | bindings::FS_MGTIME) as c_int;
+                    for_each_lock_key(slot, bindings::lockdep_register_key);
                     to_result(bindings::register_filesystem(slot))
+                        .inspect_err(|_| for_each_lock_key(slot, bindings::lockdep_unregister_key))
                 }
             }),
             _pin: PhantomPinned,
@@ -159,8 +161,40 @@ impl<F: Mount> NewSuperBlock<'_, F> {
 #[pinned_drop]
 impl<F: Mount> PinnedDrop for Registration<F> {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: Registered by `new`.
-        unsafe { bindings::unregister_filesystem(self.fs_type.get()) };
+        // SAFETY: Registered by `new`, as were the keys; no super block of the type is left.
+        unsafe {
+            bindings::unregister_filesystem(self.fs_type.get());
+            for_each_lock_key(self.fs_type.get(), bindings::lockdep_unregister_key);
+        }
+    }
+}
+
+/// Calls `f` with each lock class that the VFS takes from a type. lockdep knows those in static
+/// memory by themselves; ours has to be told of.
+///
+/// # Safety
+///
+/// `fs_type` is valid, and `f` may be called with its keys.
+unsafe fn for_each_lock_key(
+    fs_type: *mut bindings::file_system_type,
+    f: unsafe extern "C" fn(*mut bindings::lock_class_key),
+) {
+    // SAFETY: By the caller's word.
+    unsafe {
+        for key in &mut (*fs_type).s_writers_key {
+            f(key);
+        }
+        for key in [
+            &raw mut (*fs_type).s_lock_key,
+            &raw mut (*fs_type).s_umount_key,
+            &raw mut (*fs_type).s_vfs_rename_key,
+            &raw mut (*fs_type).i_lock_key,
+            &raw mut (*fs_type).i_mutex_key,
+            &raw mut (*fs_type).invalidate_lock_key,
+            &raw mut (*fs_type).i_mutex_dir_key,
+        ] {
+            f(key);
+        }
     }
 }
 
