@@ -34,3 +34,26 @@ impl Drop for NoFs {
         unsafe { bindings::memalloc_nofs_restore(self.saved) }
     }
 }
+
+#[cfg(CONFIG_EXT4RS_KUNIT_TEST)]
+#[kernel::prelude::kunit_tests(ext4rs_nofs)]
+mod tests {
+    use super::*;
+
+    /// Whether this task is in a scope: what entering one more finds.
+    fn within() -> bool {
+        NoFs::enter().saved != 0
+    }
+
+    #[test]
+    fn scopes_nest_and_end() {
+        assert!(!within());
+        let outer = NoFs::enter();
+        assert!(within());
+        let inner = NoFs::enter();
+        drop(inner);
+        assert!(within());
+        drop(outer);
+        assert!(!within());
+    }
+}

@@ -147,3 +147,43 @@ impl<T> Drop for WriteGuard<'_, T> {
         unsafe { bindings::up_write(self.lock.sem.get()) }
     }
 }
+
+#[cfg(CONFIG_EXT4RS_KUNIT_TEST)]
+#[kunit_tests(ext4rs_rwsem)]
+mod tests {
+    use super::*;
+
+    fn boxed() -> Result<Pin<KBox<RwSem<u32>>>> {
+        KBox::pin_init(crate::new_rwsem!(7, c"ext4rs_rwsem_test"), GFP_KERNEL)
+    }
+
+    #[test]
+    fn a_reader_keeps_the_writer_out() -> Result {
+        let sem = boxed()?;
+        let shared = sem.read();
+        assert_eq!(*shared, 7);
+        assert!(sem.try_write().is_none());
+        drop(shared);
+        assert!(sem.try_write().is_some());
+        Ok(())
+    }
+
+    #[test]
+    fn a_writer_keeps_all_out_until_it_is_dropped() -> Result {
+        let sem = boxed()?;
+        let mut only = sem.write();
+        *only = 8;
+        assert!(sem.try_write().is_none());
+        drop(only);
+        assert_eq!(*sem.read(), 8);
+        Ok(())
+    }
+
+    #[test]
+    fn the_owner_needs_no_lock() -> Result {
+        let mut sem = boxed()?;
+        *RwSem::get_mut(sem.as_mut()) += 1;
+        assert_eq!(*sem.read(), 8);
+        Ok(())
+    }
+}
