@@ -3,6 +3,8 @@
 #   make           build ext4rs.ko for Debian's stock kernel
 #   make run       the whole way once: real files, then e2fsck and C ext4 judge
 #   make check     every check there is
+#   make check-debug   the guest checks in the debug kernel, and what only it can check
+#   make check-load    DURATION=1800 seconds of load in the debug kernel
 #   make bench     ext4rs, C ext4 and XFS side by side (Documentation/performance.md)
 #   make mutants   what the tests are worth (Documentation/races.md)
 #   make shell     a shell in a guest with ext4rs mounted at /mnt
@@ -29,11 +31,11 @@
 # CMD is for the guest's shell: make leaves its dollars alone.
 override CMD := $(value CMD)
 export DEBUG CMD DISK FS ON KEEP SEED ONLY CASE TIMEOUT MKFS MOUNT VERBOSE
-export MODE ROUNDS BASE OUT REVISION
+export MODE ROUNDS BASE OUT REVISION DURATION
 
 export XFSTESTS_DIR CONFIG GROUP TESTS JOBS FRESH A B
 
-.PHONY: module run check bench mutants xfstests xfstests-compare
+.PHONY: module run check check-debug check-load bench mutants xfstests xfstests-compare
 .PHONY: shell guest setup install clean
 
 # Inside the tool tree already.
@@ -56,7 +58,11 @@ clean:
 endif
 
 bench: REVISION = $(shell git describe --always --dirty 2>/dev/null)
-run check bench mutants xfstests xfstests-compare shell guest setup:
+check-debug: export ON = debug
+check-debug:
+	@scripts/enter check
+
+run check check-load bench mutants xfstests xfstests-compare shell guest setup:
 	@scripts/enter $@
 
 # Where modprobe, and so mount(8), looks for modules that did not come with

@@ -6,6 +6,7 @@
 mod agent;
 mod bench;
 mod crash;
+mod faults;
 mod fill;
 mod grow;
 mod hostile;
@@ -34,6 +35,16 @@ enum Command {
         dir: PathBuf,
         device: String,
         /// Only the races whose name contains this
+        #[arg(default_value = "")]
+        only: String,
+    },
+    /// Each operation with its n-th allocation or request failing, for all n.
+    Faults {
+        fs: String,
+        device: String,
+        dir: PathBuf,
+        kind: faults::Kind,
+        /// Only the operations whose name contains this
         #[arg(default_value = "")]
         only: String,
     },
@@ -82,6 +93,13 @@ fn main() -> Result<()> {
         Command::Ops { dir, only } => ops::run(&dir, &only),
         Command::Bench { dir, count } => bench::run(&dir, count),
         Command::Race { dir, device, only } => race::run(&dir, &device, &only),
+        Command::Faults {
+            fs,
+            device,
+            dir,
+            kind,
+            only,
+        } => faults::run(&fs, &device, &dir, kind, &only),
         Command::CrashWrite { dir, seed, seconds } => crash::write(&dir, seed, seconds),
         Command::CrashVerify { dir } => crash::verify(&dir),
         Command::GrowWrite { dir } => grow::write(&dir),

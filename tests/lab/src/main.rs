@@ -40,6 +40,8 @@ enum Cli {
     Run(run::RunArgs),
     /// Every check there is.
     Check(check::CheckArgs),
+    /// A long time of load in the debug kernel.
+    CheckLoad(check::LoadArgs),
     /// ext4rs, C ext4 and XFS side by side, measured.
     Bench(bench::BenchArgs),
     /// Show that the tests notice when a protective step is gone.
@@ -72,6 +74,7 @@ fn run() -> Result<ExitCode> {
         Cli::Module => module::install(&cache, &stock).map(|()| ExitCode::SUCCESS),
         Cli::Run(args) => run::run(&cache, &args),
         Cli::Check(args) => check::run(&cache, &args),
+        Cli::CheckLoad(args) => check::load(&cache, &args),
         Cli::Bench(args) => bench::run(&cache, &args),
         Cli::Mutants(args) => mutants::run(&cache, &args),
         Cli::Xfstests(args) => xfstests::run(&cache, &args),

@@ -24,9 +24,9 @@ pub enum Variant {
 
 impl Variant {
     /// The debug kernel always has the debug build, others with `DEBUG=1`.
-    pub fn wanted(kernel: &Kernel) -> Self {
+    pub fn wanted(on: On) -> Self {
         let asked = std::env::var_os("DEBUG").is_some_and(|v| !v.is_empty());
-        if asked || kernel.on == On::Debug {
+        if asked || on == On::Debug {
             Self::Debug
         } else {
             Self::Release
@@ -68,7 +68,7 @@ pub fn build(cache: &Cache, kernel: &Kernel, variant: Variant) -> Result<PathBuf
 /// Builds ext4rs.ko and puts it into the repository, for `make install`.
 pub fn install(cache: &Cache, kernel: &Kernel) -> Result<()> {
     std::fs::copy(
-        make(kernel, cache, Variant::wanted(kernel))?,
+        make(kernel, cache, Variant::wanted(kernel.on))?,
         cache.repo.join("ext4rs.ko"),
     )?;
     Ok(())

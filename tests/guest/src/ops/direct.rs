@@ -216,10 +216,11 @@ fn nowait(d: &Path) -> Result<()> {
     f.write_all_at(&pattern(1, 0, 65_536), 0)?;
     same!(read_nowait(&f, 8192), Ok(4096), "a read of cached data");
     reread(&f)?;
-    same!(
-        read_nowait(&f, 8192),
-        Err(Errno::AGAIN),
-        "a read of data on disk"
+    // the call starts the read; a fast disk may have it done before it looks again
+    let found = read_nowait(&f, 8192);
+    check!(
+        matches!(found, Err(Errno::AGAIN) | Ok(4096)),
+        "a read of data on disk: {found:?}"
     );
     f.read_exact_at(&mut [0; 4096], 8192)?;
     same!(

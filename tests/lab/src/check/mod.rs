@@ -4,9 +4,12 @@
 //! A failed check does not stop the others.
 
 mod crash;
+mod debug;
 mod errors;
+mod faults;
 mod files;
 mod hostile;
+mod load;
 mod pjdfstest;
 mod races;
 mod session;
@@ -89,7 +92,28 @@ const GUEST: &[GuestCheck] = &[
 ];
 
 /// In guests, with a debug build of the module only.
-const DEBUG: &[GuestCheck] = &[("forced races", races::forced)];
+const RACES: &[GuestCheck] = &[("forced races", races::forced)];
+
+/// In guests with the debug kernel only.
+const DEBUG: &[GuestCheck] = &[
+    ("KUnit", debug::kunit),
+    ("stress", debug::stress),
+    ("failing memory", faults::memory),
+    ("failing requests", faults::requests),
+    ("device gone", faults::device_gone),
+    ("failing writes", faults::writes_fail),
+    ("bad blocks", faults::bad_blocks),
+    ("read-only device", faults::read_only_device),
+    ("leaks", debug::leaks),
+];
+
+/// What `make check` has of the debug kernel.
+const SHORT: &[GuestCheck] = &[
+    ("debug kernel: KUnit", debug::kunit),
+    ("debug kernel: operations", files::operations),
+    ("debug kernel: fsx", files::fsx),
+    ("debug kernel: leaks", debug::leaks),
+];
 
 /// Runs one check and prints its line.
 fn report(name: &str, work: impl FnOnce() -> Result<String>) -> bool {
@@ -106,62 +130,138 @@ fn report(name: &str, work: impl FnOnce() -> Result<String>) -> bool {
     result.is_ok()
 }
 
-pub fn run(cache: &Cache, args: &CheckArgs) -> Result<ExitCode> {
-    let parts = Parts::prepare(cache, args.on)?;
-    let seed = match args.seed {
-        Some(s) => s,
-        None => std::time::UNIX_EPOCH.elapsed()?.as_secs(),
-    };
-    let start = Instant::now();
-    println!(
-        "checking {} on {}, SEED={seed}",
-        args.fs, parts.kernel.release
-    );
-    let mut lab = Lab {
-        cache,
-        parts,
-        fs: args.fs.clone(),
-        seed,
-        case: args.case.clone(),
-    };
-    let chosen = |name: &str| args.only.split(',').any(|word| name.contains(word));
-    let (mut passed, mut failed) = (0, 0);
-    let mut count = |ok: bool| if ok { passed += 1 } else { failed += 1 };
+/// How many checks ended how.
+#[derive(Default)]
+struct Tally {
+    passed: u32,
+    failed: u32,
+}
 
-    for (name, check) in SOURCE.iter().filter(|(n, _)| chosen(n)) {
-        count(report(name, || check(&mut lab)));
+impl Tally {
+    fn count(&mut self, ok: bool) {
+        if ok {
+            self.passed += 1;
+        } else {
+            self.failed += 1;
+        }
     }
-    let variant = Variant::wanted(&lab.parts.kernel);
+}
+
+impl CheckArgs {
+    fn chosen(&self, name: &str) -> bool {
+        self.only.split(',').any(|word| name.contains(word))
+    }
+
+    /// What all checks on one kernel share.
+    fn lab<'a>(&self, cache: &'a Cache, on: On) -> Result<Lab<'a>> {
+        let parts = Parts::prepare(cache, on)?;
+        let seed = match self.seed {
+            Some(s) => s,
+            None => std::time::UNIX_EPOCH.elapsed()?.as_secs(),
+        };
+        println!(
+            "checking {} on {}, SEED={seed}",
+            self.fs, parts.kernel.release
+        );
+        Ok(Lab {
+            cache,
+            parts,
+            fs: self.fs.clone(),
+            seed,
+            case: self.case.clone(),
+        })
+    }
+}
+
+/// `make check`.
+pub fn run(cache: &Cache, args: &CheckArgs) -> Result<ExitCode> {
+    let start = Instant::now();
+    let mut tally = Tally::default();
     let mut guest_checks = GUEST.to_vec();
-    if lab.fs == "ext4rs" && variant == Variant::Debug {
-        guest_checks.extend(DEBUG);
+    if args.fs == "ext4rs" && Variant::wanted(args.on) == Variant::Debug {
+        guest_checks.extend(RACES);
     }
-    guest_checks.retain(|(name, _)| chosen(name));
-    if lab.fs == "ext4rs" && !guest_checks.is_empty() {
-        match module::build(cache, &lab.parts.kernel, variant) {
-            Ok(path) => lab.parts.module = Some(path),
-            Err(e) => {
-                println!("FAILED: no guest check can run: {e:#}");
-                count(false);
+    if args.on == On::Debug {
+        guest_checks.extend(DEBUG);
+    } else {
+        let source: Vec<&Check> = SOURCE.iter().filter(|(n, _)| args.chosen(n)).collect();
+        if !source.is_empty() {
+            let mut lab = args.lab(cache, args.on)?;
+            for (name, check) in source {
+                tally.count(report(name, || check(&mut lab)));
             }
         }
     }
-    if lab.fs != "ext4rs" || lab.parts.module.is_some() {
-        let mut session = Session::new(cache);
-        for (name, check) in guest_checks {
-            count(report(name, || in_session(&lab, &mut session, check)));
-        }
+    in_guests(cache, args, args.on, &guest_checks, &mut tally)?;
+    if args.on == On::Qemu && args.fs == "ext4rs" {
+        in_guests(cache, args, On::Debug, SHORT, &mut tally)?;
     }
+    finish(&tally, start, args)
+}
+
+#[derive(Args)]
+pub struct LoadArgs {
+    #[command(flatten)]
+    check: CheckArgs,
+    /// Seconds of load
+    #[arg(long, env = "DURATION", default_value_t = 1800)]
+    duration: u64,
+}
+
+/// `make check-load`.
+pub fn load(cache: &Cache, args: &LoadArgs) -> Result<ExitCode> {
+    let start = Instant::now();
+    let mut tally = Tally::default();
+    let mut lab = args.check.lab(cache, On::Debug)?;
+    lab.parts = lab.parts.with_module_for(cache, &args.check.fs)?;
+    let mut session = Session::new(cache);
+    let work = |lab: &Lab<'_>, s: &mut Session| load::load(lab, s, args.duration);
+    tally.count(report("load", || in_session(&lab, &mut session, work)));
+    finish(&tally, start, &args.check)
+}
+
+fn finish(tally: &Tally, start: Instant, args: &CheckArgs) -> Result<ExitCode> {
+    let Tally { passed, failed } = tally;
     if passed + failed == 0 {
         bail!("no check matches ONLY={}", args.only);
     }
     println!("{:.0} s in all", start.elapsed().as_secs_f64());
     println!("{passed} passed, {failed} failed");
-    Ok(if failed == 0 {
+    Ok(if *failed == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Those of `checks` that are asked for, in guests on one kernel.
+fn in_guests(
+    cache: &Cache,
+    args: &CheckArgs,
+    on: On,
+    checks: &[GuestCheck],
+    tally: &mut Tally,
+) -> Result<()> {
+    let checks: Vec<&GuestCheck> = checks.iter().filter(|(n, _)| args.chosen(n)).collect();
+    if checks.is_empty() {
+        return Ok(());
+    }
+    let mut lab = args.lab(cache, on)?;
+    if lab.fs == "ext4rs" {
+        match module::build(cache, &lab.parts.kernel, Variant::wanted(on)) {
+            Ok(path) => lab.parts.module = Some(path),
+            Err(e) => {
+                println!("FAILED: no guest check can run: {e:#}");
+                tally.count(false);
+                return Ok(());
+            }
+        }
+    }
+    let mut session = Session::new(cache);
+    for (name, check) in checks {
+        tally.count(report(name, || in_session(&lab, &mut session, *check)));
+    }
+    Ok(())
 }
 
 /// Runs a check in the session's guest; a failure or a word in the kernel log
@@ -170,7 +270,7 @@ pub fn run(cache: &Cache, args: &CheckArgs) -> Result<ExitCode> {
 fn in_session(
     lab: &Lab<'_>,
     session: &mut Session,
-    check: fn(&Lab<'_>, &mut Session) -> Result<String>,
+    check: impl FnOnce(&Lab<'_>, &mut Session) -> Result<String>,
 ) -> Result<String> {
     session.begin();
     let result = check(lab, session);

@@ -68,8 +68,13 @@ impl Session {
     /// Runs a script that must succeed in the guest. `$FS` is the type to
     /// check and `$DEV` the scratch disk.
     pub fn sh(&mut self, lab: &Lab<'_>, script: &str) -> Result<String> {
+        self.sh_within(lab, script, LIMIT)
+    }
+
+    /// As [`Self::sh`], with a time limit of its own.
+    pub fn sh_within(&mut self, lab: &Lab<'_>, script: &str, limit: Duration) -> Result<String> {
         let script = with_names(lab, script);
-        self.guest(lab)?.sh(&script, LIMIT)
+        self.guest(lab)?.sh(&script, limit)
     }
 
     /// Puts a fresh ext4 of this size on the scratch disk.

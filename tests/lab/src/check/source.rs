@@ -93,7 +93,7 @@ pub fn module_build(lab: &mut Lab<'_>) -> Result<String> {
     module::build(
         lab.cache,
         &lab.parts.kernel,
-        Variant::wanted(&lab.parts.kernel),
+        Variant::wanted(lab.parts.kernel.on),
     )?;
     Ok(lab.parts.kernel.release.clone())
 }

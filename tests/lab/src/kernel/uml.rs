@@ -10,6 +10,7 @@
 use super::{stock, Kernel, On};
 use crate::cache::{Cache, StepLog};
 use anyhow::{ensure, Context, Result};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -115,15 +116,23 @@ fn build(kernel: &Kernel, source: &Path, config: &str, log: &StepLog) -> Result<
     log.run(make().arg(format!("-j{jobs}")).arg("all"))
 }
 
-/// Kconfig drops what depends on something that is off, without a word.
+/// Kconfig drops what depends on something that is off, without a word. A
+/// later line of `wanted` overrides an earlier one.
 fn check_config(made: &str, wanted: &str) -> Result<()> {
+    let mut last = BTreeMap::new();
     for line in wanted.lines() {
         let off = line
             .strip_prefix("# ")
             .and_then(|l| l.strip_suffix(" is not set"));
+        let set = line.split_once('=').map(|(name, _)| name);
+        if let Some(name) = off.or(set).filter(|n| n.starts_with("CONFIG_")) {
+            last.insert(name, (line, off.is_some()));
+        }
+    }
+    for (name, (line, off)) in last {
         let kept = match off {
-            Some(name) => !made.lines().any(|l| l.starts_with(&format!("{name}="))),
-            None => !line.starts_with("CONFIG_") || made.lines().any(|l| l == line),
+            true => !made.lines().any(|l| l.starts_with(&format!("{name}="))),
+            false => made.lines().any(|l| l == line),
         };
         ensure!(kept, "Kconfig does not accept `{line}`");
     }
@@ -140,6 +149,7 @@ mod tests {
         assert!(check_config(made, "# a comment\nCONFIG_A=y\n# CONFIG_B is not set\n").is_ok());
         assert!(check_config(made, "CONFIG_B=y\n").is_err());
         assert!(check_config(made, "CONFIG_C=y\n").is_err());
+        assert!(check_config(made, "CONFIG_C=y\nCONFIG_C=m\n").is_ok());
         assert!(check_config(made, "# CONFIG_A is not set\n").is_err());
     }
 }

@@ -52,7 +52,7 @@ impl Parts {
             self.module = Some(module::build(
                 cache,
                 &self.kernel,
-                Variant::wanted(&self.kernel),
+                Variant::wanted(self.kernel.on),
             )?);
         }
         Ok(self)

@@ -40,7 +40,7 @@ pub fn start(machine: &Machine<'_>, dir: &Path) -> Result<Started> {
         .arg("PORT=/dev/ttyS0")
         .args(["ssl0=fd:0", "ssl1=null,fd:1", "con=null"])
         .args(["console=ttyS1", "console=tty0"])
-        .args(["loglevel=7", "panic=-1", "oops=panic"])
+        .args(["loglevel=7", "panic=-1", "oops=panic", "kunit.enable=1"])
         .arg(format!("uml_dir={}", dir.display()))
         .arg("umid=mconsole")
         .current_dir(dir)

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Failing memory and devices. An operation may fail then, with the right
+//! error; the kernel must not trip, nothing may leak, and the file system must
+//! be whole once the fault is gone.
+
+use super::session::Session;
+use super::Lab;
+use anyhow::Result;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(1800);
+
+/// What a device that fails makes the kernel say.
+const IO_ERRORS: &[&str] = &[
+    "I/O error",
+    "aborting journal",
+    "Aborting journal",
+    "lost async page write",
+    "lost sync page write",
+    "EXT4-fs",
+    "ext4rs (",
+];
+
+fn io_errors_are_expected(s: &mut Session) {
+    s.expected.extend(IO_ERRORS.iter().map(|e| (*e).to_owned()));
+}
+
+fn sweep(lab: &Lab<'_>, s: &mut Session, kind: &str) -> Result<String> {
+    s.fresh(lab, "256M", "")?;
+    let text = s.sh_within(lab, &format!("guest faults $FS $DEV /mnt {kind}"), LIMIT)?;
+    s.e2fsck()?;
+    Ok(text.lines().last().unwrap_or_default().to_owned())
+}
+
+/// The n-th allocation of each operation fails, for every n.
+pub fn memory(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    sweep(lab, s, "memory")
+}
+
+/// The n-th request to the disk of each operation fails, for every n.
+pub fn requests(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    io_errors_are_expected(s);
+    sweep(lab, s, "requests")
+}
+
+/// A writer on a mapped device: the device changes under it, the writer gets
+/// an error, the file system can be unmounted; then the device is whole again.
+fn device(lab: &Lab<'_>, s: &mut Session, fault: &str) -> Result<String> {
+    io_errors_are_expected(s);
+    s.fresh(lab, "256M", "")?;
+    s.sh(
+        lab,
+        &format!(
+            "size=$(blockdev --getsz $DEV)
+            table() {{ dmsetup suspend --nolockfs faulty && dmsetup reload faulty --table \"0 $size $*\" && dmsetup resume faulty; }}
+            dmsetup create faulty --table \"0 $size linear $DEV 0\" || exit 1
+            mount -t $FS /dev/mapper/faulty /mnt || exit 1
+            mkdir /mnt/work && cp -r /usr/share/doc/e2fsprogs /mnt/work && sync || exit 1
+            ( i=0; while [ $i -lt 400 ]; do i=$((i + 1))
+                dd if=/dev/zero of=/mnt/work/$i bs=20k count=3 conv=fsync 2>/dev/null || exit 5
+                rm /mnt/work/$((i - 7)) 2>/dev/null; mv /mnt/work/$i /mnt/work/m$i || exit 5
+              done; exit 0 ) & writer=$!
+            sleep 1
+            {fault}
+            wait $writer; w=$?
+            umount /mnt || {{ echo 'cannot be unmounted'; exit 1; }}
+            table linear $DEV 0 || exit 1
+            [ $w = 5 ] || {{ echo \"the writer was not told: $w\"; exit 1; }}
+            mount -t $FS /dev/mapper/faulty /mnt || {{ echo 'cannot be mounted again'; exit 1; }}
+            ls -lR /mnt > /dev/null && echo back > /mnt/back && sync || exit 1
+            umount /mnt && dmsetup remove faulty && e2fsck -fp $DEV > /dev/null
+            [ $? -le 1 ]"
+        ),
+    )?;
+    s.e2fsck()?;
+    Ok(String::new())
+}
+
+/// The device is gone in mid-write.
+pub fn device_gone(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    device(lab, s, "table error")
+}
+
+/// Writes fail, reads do not.
+pub fn writes_fail(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    device(lab, s, "table flakey $DEV 0 0 180 1 error_writes")
+}
+
+/// Bad blocks that are found when read: each call that meets one fails with
+/// `EIO`, the others work.
+pub fn bad_blocks(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    io_errors_are_expected(s);
+    s.fresh(lab, "256M", "")?;
+    s.sh(
+        lab,
+        "size=$(blockdev --getsz $DEV)
+        mount -t $FS $DEV /mnt && dd if=/dev/urandom of=/mnt/file bs=4k count=64 2>/dev/null && echo good > /mnt/good && umount /mnt || exit 1
+        block=$(debugfs -R 'bmap /file 7' $DEV 2>/dev/null)
+        dmsetup create dust --table \"0 $size dust $DEV 0 4096\" || exit 1
+        dmsetup message dust 0 addbadblock $block
+        dmsetup message dust 0 enable
+        mount -t $FS /dev/mapper/dust /mnt || exit 1
+        ! dd if=/mnt/file of=/dev/null bs=4k skip=7 count=1 2>/tmp/said || { echo 'a bad block was read'; exit 1; }
+        grep -q 'Input/output error' /tmp/said || { cat /tmp/said; exit 1; }
+        dd if=/mnt/file of=/dev/null bs=4k skip=40 count=20 2>/dev/null || exit 1
+        [ \"$(cat /mnt/good)\" = good ] || exit 1
+        dmsetup message dust 0 disable
+        dd if=/mnt/file of=/dev/null bs=4k 2>/dev/null || exit 1
+        umount /mnt && dmsetup remove dust",
+    )?;
+    s.e2fsck()?;
+    Ok(String::new())
+}
+
+/// A device that cannot be written: no mount for writing, a clean one for
+/// reading, and a file system that needs its journal replayed is refused.
+pub fn read_only_device(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    io_errors_are_expected(s);
+    s.fresh(lab, "64M", "")?;
+    s.sh(
+        lab,
+        "mount -t $FS $DEV /mnt && echo kept > /mnt/file && umount /mnt || exit 1
+        blockdev --setro $DEV || exit 1
+        mount -t $FS -o ro $DEV /mnt || exit 1
+        [ \"$(cat /mnt/file)\" = kept ] || exit 1
+        ! touch /mnt/no 2>/tmp/said || exit 1
+        grep -q 'Read-only file system' /tmp/said || { cat /tmp/said; exit 1; }
+        ! mount -o remount,rw /mnt 2>/dev/null || { echo 'a read-only device was remounted for writing'; exit 1; }
+        umount /mnt
+        blockdev --setrw $DEV",
+    )?;
+    s.e2fsck()?;
+    Ok(String::new())
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `make check-load`: everything at once for a long time, in the debug kernel.
+
+use super::session::{e2fsck, with_names, Session};
+use super::{debug, Lab};
+use anyhow::{Context, Result};
+use std::time::Duration;
+
+/// Workers on the file system side by side, and what is done to it meanwhile.
+/// `$SECONDS_ALL` is the time they have.
+const SCRIPT: &str = r#"
+mount -t $FS $DEV /mnt && mkdir /mnt/stress /mnt/fsx /mnt/tree || exit 1
+end=$(($(date +%s) + SECONDS_ALL))
+left() { [ $(date +%s) -lt $end ]; }
+
+stress-ng --quiet --temp-path /mnt/stress --timeout $SECONDS_ALL --oomable \
+    --hdd 2 --hdd-bytes 20m --iomix 1 --iomix-bytes 20m --dir 1 --dentry 1 --rename 1 --link 1 \
+    --metamix 1 --fallocate 1 --fallocate-bytes 20m --fpunch 1 --truncate 1 --aio 1 --sync-file 1 &
+stress=$!
+( cd /mnt/fsx; n=0; while left; do n=$((n + 1))
+    fsx -q -N 2000 -S $((SEED + n)) -P /tmp /mnt/fsx/file || exit 1
+  done ) & fsx=$!
+( while left; do
+    cp -r /usr/share/doc/e2fsprogs /usr/share/perl5 /mnt/tree 2>/dev/null
+    guest snapshot /mnt/tree > /dev/null || exit 1
+    rm -rf /mnt/tree/*
+  done ) & tree=$!
+
+times=0
+while left; do
+    fsfreeze -f /mnt && sleep 1; fsfreeze -u /mnt
+    echo 3 > /proc/sys/vm/drop_caches
+    mount -o remount,noatime,commit=1 /mnt || exit 1
+    mount -o remount,ro /mnt 2>/dev/null && mount -o remount,rw /mnt
+    stress-ng --quiet --vm 1 --vm-bytes 90% --vm-populate --timeout 5 --oomable >/dev/null 2>&1
+    sync -f /mnt
+    mount -o remount,relatime,commit=5 /mnt || exit 1
+    sleep 3
+    times=$((times + 1))
+done
+wait $fsx || { echo 'fsx found a difference'; tail -n 40 /tmp/*.fsxlog; exit 1; }
+wait $tree || { echo 'a tree could not be read'; exit 1; }
+wait $stress; s=$?
+# 2: some stressor had no memory or no space
+[ $s = 0 ] || [ $s = 2 ] || { echo "stress-ng ended with $s"; exit 1; }
+umount /mnt || exit 1
+echo "frozen, remounted and squeezed $times times"
+"#;
+
+/// The load, then e2fsck and the search for leaks.
+pub fn load(lab: &Lab<'_>, s: &mut Session, seconds: u64) -> Result<String> {
+    s.fresh(lab, "1500M", "")?;
+    let script = format!(
+        "SECONDS_ALL={seconds} SEED={}\n{SCRIPT}",
+        lab.seed % 100_000
+    );
+    let limit = Duration::from_secs(seconds * 2 + 600);
+    let text = s.guest(lab)?.sh(&with_names(lab, &script), limit)?;
+    e2fsck(&s.image).context("after the load")?;
+    debug::leaks(lab, s)?;
+    Ok(text.lines().last().unwrap_or_default().to_owned())
+}
