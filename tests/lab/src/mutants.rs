@@ -52,24 +52,57 @@ struct Mutant {
     races: Vec<String>,
 }
 
-pub fn run(cache: &Cache, args: &MutantArgs) -> Result<ExitCode> {
-    let list = fs::read_to_string(cache.repo.join("tests/mutants.toml"))?;
+/// The mutants of the repository at `repo`.
+fn read(repo: &Path) -> Result<Vec<Mutant>> {
+    let list = fs::read_to_string(repo.join("tests/mutants.toml"))?;
     let list: List = toml::from_str(&list).context("tests/mutants.toml")?;
+    Ok(list.mutant)
+}
+
+impl Mutant {
+    /// The file's text without the protective step.
+    fn applied(&self, repo: &Path) -> Result<String> {
+        let text = fs::read_to_string(repo.join(&self.file)).with_context(|| self.file.clone())?;
+        let found = text.matches(&self.find).count();
+        ensure!(
+            found == 1,
+            "mutant `{}`: its text occurs {found} times in {}",
+            self.name,
+            self.file
+        );
+        Ok(text.replacen(&self.find, &self.replace, 1))
+    }
+
+    /// Binary and name of the model's test.
+    fn model(&self) -> Result<Option<(&str, &str)>> {
+        let Some(model) = &self.model else {
+            ensure!(
+                !self.races.is_empty(),
+                "mutant `{}` names no test",
+                self.name
+            );
+            return Ok(None);
+        };
+        let parts = model.split_once("::");
+        parts
+            .with_context(|| format!("`{model}` is not of the form binary::test"))
+            .map(Some)
+    }
+}
+
+pub fn run(cache: &Cache, args: &MutantArgs) -> Result<ExitCode> {
+    let list = read(&cache.repo)?;
     let mut parts = Parts::prepare(cache, args.on)?;
     let copy = cache.with_repo(cache.path("mutant"));
     let (mut caught, mut missed) = (0, 0);
     let chosen = |m: &&Mutant| m.name.contains(&args.only);
-    for mutant in list.mutant.iter().filter(chosen) {
-        ensure!(
-            mutant.model.is_some() || !mutant.races.is_empty(),
-            "mutant `{}` names no test",
-            mutant.name
-        );
+    for mutant in list.iter().filter(chosen) {
+        let model = mutant.model()?;
         copy_source(cache, &copy.repo)?;
-        apply(mutant, &copy.repo)?;
-        if let Some(model) = &mutant.model {
-            let clock = Clock::start(&format!("{}: {model}", mutant.name));
-            let noticed = model_notices(&copy, model)?;
+        fs::write(copy.repo.join(&mutant.file), mutant.applied(&cache.repo)?)?;
+        if let Some((binary, test)) = model {
+            let clock = Clock::start(&format!("{}: {test}", mutant.name));
+            let noticed = model_notices(&copy, binary, test)?;
             clock.done_with(verdict(noticed));
             *if noticed { &mut caught } else { &mut missed } += 1;
         }
@@ -110,27 +143,8 @@ fn copy_source(cache: &Cache, to: &Path) -> Result<()> {
     Ok(())
 }
 
-fn apply(mutant: &Mutant, repo: &Path) -> Result<()> {
-    let path = repo.join(&mutant.file);
-    let text = fs::read_to_string(&path).with_context(|| mutant.file.clone())?;
-    let found = text.matches(&mutant.find).count();
-    ensure!(
-        found == 1,
-        "mutant `{}`: its text occurs {found} times in {}",
-        mutant.name,
-        mutant.file
-    );
-    Ok(fs::write(
-        path,
-        text.replacen(&mutant.find, &mutant.replace, 1),
-    )?)
-}
-
 /// Whether the test fails. A mutant that does not build proves nothing.
-fn model_notices(copy: &Cache, model: &str) -> Result<bool> {
-    let (binary, test) = model
-        .split_once("::")
-        .with_context(|| format!("`{model}` is not of the form binary::test"))?;
+fn model_notices(copy: &Cache, binary: &str, test: &str) -> Result<bool> {
     let cargo = |rest: &[&str]| {
         let mut cargo = Command::new("cargo");
         cargo
@@ -146,7 +160,7 @@ fn model_notices(copy: &Cache, model: &str) -> Result<bool> {
     let text = String::from_utf8_lossy(&tested.stdout);
     ensure!(
         !text.contains("running 0 tests"),
-        "there is no test {model}"
+        "there is no test {test} in {binary}"
     );
     Ok(!tested.status.success())
 }
@@ -173,5 +187,22 @@ fn race_notices(cache: &Cache, parts: &Parts, race: &str) -> Result<bool> {
         End::Exit(_) if text.contains("races lost") => Ok(true),
         End::Exit(_) => bail!("race {race} could not be run: {}", text.trim()),
         End::TimedOut | End::Gone => Ok(true),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No mutant outlives the code that it is made from.
+    #[test]
+    fn every_mutant_applies() {
+        let repo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let list = read(&repo).unwrap();
+        assert!(!list.is_empty());
+        for mutant in list {
+            mutant.applied(&repo).unwrap();
+            mutant.model().unwrap();
+        }
     }
 }
