@@ -160,13 +160,7 @@ unsafe extern "C" fn run<C: Completion>(work: *mut bindings::work_struct) {
             bindings::list_add(ptr::addr_of_mut!((*ioend).io_list), list);
         }
         bindings::iomap_sort_ioends(list);
-        loop {
-            let next = (*list).next;
-            if next == list {
-                break;
-            }
-            let ioend: *mut bindings::iomap_ioend =
-                kernel::container_of!(next, bindings::iomap_ioend, io_list);
+        while let Some(ioend) = first_of(list) {
             let inode = Inode::<C::Fs>::from_raw((*ioend).io_inode);
             if C::must_wait(inode, (*ioend).io_offset.max(0) as u64) {
                 // Sorted as they are, so do those behind it.
@@ -180,6 +174,19 @@ unsafe extern "C" fn run<C: Completion>(work: *mut bindings::work_struct) {
     }
 }
 
+/// The first ioend on a list; it stays there.
+///
+/// # Safety
+///
+/// `list` heads a list of ioends that belong to the caller.
+unsafe fn first_of(list: *mut bindings::list_head) -> Option<*mut bindings::iomap_ioend> {
+    // SAFETY: By the function's contract; what is linked is the head or in an ioend.
+    unsafe {
+        let next = (*list).next;
+        (next != list).then(|| kernel::container_of!(next, bindings::iomap_ioend, io_list))
+    }
+}
+
 /// Moves all ioends on `list` back to the queue's chain.
 ///
 /// # Safety
@@ -189,9 +196,7 @@ unsafe fn put_back<C: Completion>(queue: &CompletionQueue<C>, list: *mut binding
     let mut pending = queue.pending.lock();
     // SAFETY: By the function's contract the list and its ioends are ours.
     unsafe {
-        while (*list).next != list {
-            let ioend: *mut bindings::iomap_ioend =
-                kernel::container_of!((*list).next, bindings::iomap_ioend, io_list);
+        while let Some(ioend) = first_of(list) {
             bindings::list_del_init(ptr::addr_of_mut!((*ioend).io_list));
             (*ioend).io_list.next = pending.0.cast();
             // INVARIANT: The ioend is finished, and only the chain refers to it now.
