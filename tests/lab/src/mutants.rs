@@ -149,6 +149,9 @@ fn model_notices(copy: &Cache, binary: &str, test: &str) -> Result<bool> {
         let mut cargo = Command::new("cargo");
         cargo
             .current_dir(copy.repo.join("tests"))
+            // Cargo tells workspaces apart by their shape, not by their place: in a directory
+            // shared with the real one, each would take the other's objects for its own.
+            .env("CARGO_TARGET_DIR", copy.path("target/mutant"))
             .args([
                 "test", "--quiet", "--locked", "-p", "rooms", "--test", binary,
             ])
