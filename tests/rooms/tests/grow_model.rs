@@ -7,6 +7,9 @@
 //! cell holds garbage on the device. A device may take as long as it likes, and reads the page
 //! while it does. `SHUTTLE_TIMES=100 cargo test --test grow_model` looks at more schedules.
 
+#[path = "common/threads.rs"]
+mod threads;
+
 use rooms::mapper::size::{block_end, size_after_write, PendingGrow};
 use shuttle::rand::Rng;
 use shuttle::sync::{Arc, Mutex};
@@ -363,16 +366,7 @@ type Task = fn(&File);
 fn scenario(without: Without, prepare: Task, tasks: &[Task]) {
     let file = File::new(without);
     prepare(&file);
-    let threads: Vec<_> = tasks
-        .iter()
-        .map(|&task| {
-            let file = file.clone();
-            thread::spawn(move || task(&file))
-        })
-        .collect();
-    for thread in threads {
-        thread.join().unwrap();
-    }
+    threads::run_all(&file, tasks);
     crash(&file);
     write_out(&file);
     crash(&file);

@@ -224,6 +224,25 @@ impl File {
         freed
     }
 
+    /// Makes the blocks of `range` written or unwritten, as far as a transaction goes.
+    fn mark(
+        &self,
+        data: &mut Tree,
+        range: Range<LogicalBlock>,
+        written: bool,
+    ) -> Result<LogicalBlock> {
+        self.may_fail()?;
+        for block in blocks(&range) {
+            if let Some(found) = data.0.get_mut(&block) {
+                found.written = written;
+            }
+            if self.config.short_transactions {
+                return Ok(LogicalBlock(block + 1));
+            }
+        }
+        Ok(range.end)
+    }
+
     fn may_fail(&self) -> Result {
         let one_in = self.config.fail_one_in;
         if one_in > 0 && shuttle::rand::thread_rng().gen_ratio(1, one_in) {
@@ -293,16 +312,7 @@ impl MapperEnv for File {
         _: &mut Handle,
         range: Range<LogicalBlock>,
     ) -> Result<LogicalBlock> {
-        self.may_fail()?;
-        for block in blocks(&range) {
-            if let Some(found) = data.0.get_mut(&block) {
-                found.written = true;
-            }
-            if self.config.short_transactions {
-                return Ok(LogicalBlock(block + 1));
-            }
-        }
-        Ok(range.end)
+        self.mark(data, range, true)
     }
 
     fn tree_remove(
@@ -364,16 +374,7 @@ impl MapperEnv for File {
         _: &mut Handle,
         range: Range<LogicalBlock>,
     ) -> Result<LogicalBlock> {
-        self.may_fail()?;
-        for block in blocks(&range) {
-            if let Some(found) = data.0.get_mut(&block) {
-                found.written = false;
-            }
-            if self.config.short_transactions {
-                return Ok(LogicalBlock(block + 1));
-            }
-        }
-        Ok(range.end)
+        self.mark(data, range, false)
     }
 
     fn allocate(&self, _: &mut Tree, _: &mut Handle, want: Want) -> Result<Run> {

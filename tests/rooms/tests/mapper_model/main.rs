@@ -8,10 +8,11 @@
 mod fs;
 mod steps;
 mod tasks;
+#[path = "../common/threads.rs"]
+mod threads;
 
 use fs::{Config, File};
 use shuttle::sync::Arc;
-use shuttle::thread;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU32, Ordering};
 use tasks::{
@@ -25,16 +26,7 @@ type Task = fn(&File);
 fn scenario(config: Config, prepare: Task, tasks: &[Task]) -> Arc<File> {
     let file = File::new(config);
     prepare(&file);
-    let threads: Vec<_> = tasks
-        .iter()
-        .map(|&task| {
-            let file = file.clone();
-            thread::spawn(move || task(&file))
-        })
-        .collect();
-    for thread in threads {
-        thread.join().unwrap();
-    }
+    threads::run_all(&file, tasks);
     finish(&file);
     file
 }
