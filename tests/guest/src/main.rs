@@ -13,6 +13,7 @@ mod hostile;
 mod ops;
 mod race;
 mod tree;
+mod verdicts;
 
 use anyhow::Result;
 use clap::Parser;

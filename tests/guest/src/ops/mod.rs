@@ -13,6 +13,7 @@ mod names;
 mod space;
 mod state;
 
+use crate::verdicts::Verdicts;
 use anyhow::{bail, Result};
 use rustix::io::Errno;
 use std::fs;
@@ -30,8 +31,7 @@ const TESTS: &[&[Test]] = &[
 
 /// Runs the tests whose name contains `only` in `dir`; says how each went.
 pub fn run(dir: &Path, only: &str) -> Result<()> {
-    let mut failed = Vec::new();
-    let mut passed = 0;
+    let mut verdicts = Verdicts::default();
     for (name, test) in TESTS
         .iter()
         .copied()
@@ -42,17 +42,9 @@ pub fn run(dir: &Path, only: &str) -> Result<()> {
         let result = fs::create_dir(&own)
             .map_err(Into::into)
             .and_then(|()| test(&own));
-        match result {
-            Ok(()) => {
-                passed += 1;
-                println!("ok {name}");
-            }
-            Err(e) => {
-                failed.push(*name);
-                println!("FAILED {name}: {e:#}");
-            }
-        }
+        verdicts.add(name, result);
     }
+    let Verdicts { passed, failed } = verdicts;
     if !failed.is_empty() {
         bail!(
             "{passed} operations as expected, {} not: {}",

@@ -9,6 +9,7 @@ mod tag;
 mod writeback;
 
 use crate::ops::pattern;
+use crate::verdicts::Verdicts;
 use anyhow::{bail, ensure, Context, Result};
 use rustix::fs::{fadvise, Advice};
 use std::fs::{File, OpenOptions};
@@ -97,7 +98,7 @@ fn blocks(list: &[Option<u64>]) -> Vec<u8> {
 /// Runs the races whose name contains `only`, each with a file below `dir` on
 /// the device `device`.
 pub fn run(dir: &Path, device: &str, only: &str) -> Result<()> {
-    let (mut passed, mut failed) = (0, Vec::new());
+    let mut verdicts = Verdicts::default();
     for (name, race) in RACES.iter().copied().flatten() {
         if !name.contains(only) {
             continue;
@@ -109,17 +110,9 @@ pub fn run(dir: &Path, device: &str, only: &str) -> Result<()> {
         let result = race(&scene);
         scene.knobs.all_off()?;
         rustix::fs::sync();
-        match result {
-            Ok(()) => {
-                passed += 1;
-                println!("ok {name}");
-            }
-            Err(e) => {
-                failed.push(*name);
-                println!("FAILED {name}: {e:#}");
-            }
-        }
+        verdicts.add(name, result);
     }
+    let Verdicts { passed, failed } = verdicts;
     if !failed.is_empty() {
         bail!("{} races lost: {}", failed.len(), failed.join(" "));
     }
