@@ -23,7 +23,7 @@ fn logged(cache: &Cache, name: &str, command: &mut Command) -> Result<PathBuf> {
 }
 
 /// rustfmt finds nothing to change, in the module and in the host crates.
-pub fn format(lab: &mut Lab<'_>) -> Result<String> {
+pub fn format(lab: &Lab<'_>) -> Result<String> {
     output_of(&mut cargo(
         lab.cache,
         &["fmt", "--all", "--check", "--", "--color=never"],
@@ -41,7 +41,7 @@ pub fn format(lab: &mut Lab<'_>) -> Result<String> {
 
 /// Clippy and the compiler's warnings are errors in every host crate; the
 /// pure rooms among them are the module's own files.
-pub fn lints(lab: &mut Lab<'_>) -> Result<String> {
+pub fn lints(lab: &Lab<'_>) -> Result<String> {
     let args = [
         "clippy",
         "--locked",
@@ -57,7 +57,7 @@ pub fn lints(lab: &mut Lab<'_>) -> Result<String> {
 
 /// The kernel's clippy on the module itself. Its objects are not the ones
 /// that the module is linked from.
-pub fn module_lints(lab: &mut Lab<'_>) -> Result<String> {
+pub fn module_lints(lab: &Lab<'_>) -> Result<String> {
     let (mut make, _) = module::kbuild(lab.cache, &lab.parts.kernel, Variant::Release, "clippy")?;
     make.args(["CLIPPY=1", "src/fs_ext4rs.o"]);
     logged(lab.cache, "module-lints.log", &mut make)?;
@@ -65,7 +65,7 @@ pub fn module_lints(lab: &mut Lab<'_>) -> Result<String> {
 }
 
 /// Unit and property tests of the pure rooms and of the tools.
-pub fn host_tests(lab: &mut Lab<'_>) -> Result<String> {
+pub fn host_tests(lab: &Lab<'_>) -> Result<String> {
     let log = logged(
         lab.cache,
         "host-tests.log",
@@ -89,7 +89,7 @@ pub fn host_tests(lab: &mut Lab<'_>) -> Result<String> {
 }
 
 /// Kbuild makes ext4rs.ko for the kernel, warnings being errors.
-pub fn module_build(lab: &mut Lab<'_>) -> Result<String> {
+pub fn module_build(lab: &Lab<'_>) -> Result<String> {
     module::build(
         lab.cache,
         &lab.parts.kernel,
