@@ -13,7 +13,6 @@
 //! | `INSERT_RANGE` | the size comes first; the blocks have moved, from some place on |
 
 use crate::{
-    errortag::Tag,
     extent_status::State,
     file::fsync,
     format::{geometry::BLOCK_BITS, units::LogicalBlock},
@@ -83,7 +82,7 @@ fn fill(inode: &Inode<Ext4>, mode: AllocateMode, range: Range<u64>) -> Result {
     if mode.zeroes() || mode.writes_zeroes() {
         let _cache = inode.invalidate_lock();
         let whole = clear(inode, range.clone())?;
-        with_handle(inode, |env, handle| unwrite_blocks(env, whole, handle))?;
+        truncate::with_handle(inode, |env, handle| unwrite_blocks(env, whole, handle))?;
     }
     allocate(inode, range.clone())?;
     if grows {
@@ -105,20 +104,6 @@ fn allocate(inode: &Inode<Ext4>, range: Range<u64>) -> Result {
     Ok(())
 }
 
-/// Runs `change` under a handle of its own, when what was queued for completion is done.
-fn with_handle<'a>(
-    inode: &'a Inode<Ext4>,
-    change: impl FnOnce(&InodeEnv<'a>, &mut <InodeEnv<'a> as MapperEnv>::Handle) -> Result,
-) -> Result {
-    inode.sb().info().errortags.pass(Tag::Remove)?;
-    inode.info().completions().drain();
-    let env = InodeEnv::new(inode);
-    let mut handle = env.start_handle(Operation::Remove)?;
-    let changed = change(&env, &mut handle);
-    let stopped = env.stop_handle(handle);
-    changed.and(stopped)
-}
-
 /// Makes the range a hole. The size stays.
 fn punch(inode: &Inode<Ext4>, range: Range<u64>) -> Result {
     let _cache = inode.invalidate_lock();
@@ -126,7 +111,7 @@ fn punch(inode: &Inode<Ext4>, range: Range<u64>) -> Result {
     if whole.is_empty() {
         return Ok(());
     }
-    with_handle(inode, |env, handle| remove_blocks(env, whole, handle))
+    truncate::with_handle(inode, |env, handle| remove_blocks(env, whole, handle))
 }
 
 /// Makes the range read as zeros in the page cache, as far as the file goes: parts of blocks are
@@ -205,7 +190,7 @@ fn collapse(inode: &Inode<Ext4>, range: Range<u64>) -> Result {
         .size()
         .saturating_sub(range.end.saturating_sub(range.start));
     let blocks = blocks_of(range);
-    with_handle(inode, |env, handle| {
+    truncate::with_handle(inode, |env, handle| {
         remove_blocks(env, blocks.clone(), handle)?;
         env.renew_handle(handle, Operation::Remove)?;
         let shift = Shift::Down {
@@ -244,5 +229,5 @@ fn insert(inode: &Inode<Ext4>, range: Range<u64>) -> Result {
         end: crate::extent_status::END_OF_FILE_SPACE,
         by,
     };
-    with_handle(inode, |env, handle| shift_blocks(env, shift, handle))
+    truncate::with_handle(inode, |env, handle| shift_blocks(env, shift, handle))
 }

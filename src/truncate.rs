@@ -29,7 +29,7 @@ use crate::{
         read::{blocks_of, Report, Valid},
         size,
     },
-    jbd_glue::credits,
+    jbd_glue::{credits, Operation as Handle},
     kern::{inode::Inode, iomap::zero_range},
     mapper::{remove_blocks, MapperEnv, Operation},
     superblock::{self, orphan},
@@ -140,16 +140,31 @@ fn shrink(inode: &Inode<Ext4>, new: u64) -> Result {
 ///
 /// Those of tree, allocator and journal; the inode stays an orphan then.
 pub(crate) fn remove_from(inode: &Inode<Ext4>, start: LogicalBlock) -> Result {
+    with_handle(inode, |env, handle| {
+        remove_blocks(env, start..END_OF_FILE_SPACE, handle)?;
+        if inode.nlink() == 0 {
+            return Ok(());
+        }
+        handle.renew(credits::truncate())?;
+        orphan::remove(inode, handle)
+    })
+}
+
+/// Runs `change`, which takes blocks away or moves them, under a handle of its own, when what was
+/// queued for completion is done. The page cache over the blocks is gone.
+///
+/// # Errors
+///
+/// Those of `change` and of the journal.
+pub(crate) fn with_handle<'a>(
+    inode: &'a Inode<Ext4>,
+    change: impl FnOnce(&InodeEnv<'a>, &mut Handle<'a>) -> Result,
+) -> Result {
     inode.sb().info().errortags.pass(Tag::Remove)?;
     inode.info().completions().drain();
     let env = InodeEnv::new(inode);
     let mut handle = env.start_handle(Operation::Remove)?;
-    let mut result = remove_blocks(&env, start..END_OF_FILE_SPACE, &mut handle);
-    if result.is_ok() && inode.nlink() > 0 {
-        result = handle
-            .renew(credits::truncate())
-            .and_then(|()| orphan::remove(inode, &mut handle));
-    }
+    let changed = change(&env, &mut handle);
     let stopped = env.stop_handle(handle);
-    result.and(stopped)
+    changed.and(stopped)
 }

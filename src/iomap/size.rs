@@ -60,17 +60,15 @@ pub(super) fn written(
     written
 }
 
-/// The tail behind the file's size, if it lies in a written block: others read as zeros until they
-/// are written as a whole, by us.
-fn written_tail(inode: &Inode<Ext4>) -> Result<Option<Range<u64>>> {
-    let tail = inode.size()..block_end(inode.size());
-    if tail.is_empty() {
-        return Ok(None);
+/// Announces a grow past the tail behind the file's size, if that lies in a written block: others
+/// read as zeros until they are written as a whole, by us.
+fn announce(inode: &Inode<Ext4>) -> Result {
+    let size = inode.size();
+    let found = map_bytes(inode, size..block_end(size), Intent::Report)?;
+    if found.is_some_and(|found| matches!(found.extent.state(), State::Written(_))) {
+        inode.info().with_growth(|grow| grow.announce(size));
     }
-    let mapping = map_bytes(inode, tail.clone(), Intent::Report)?;
-    Ok(mapping
-        .filter(|found| matches!(found.extent.state(), State::Written(_)))
-        .map(|_| tail))
+    Ok(())
 }
 
 /// A buffered write of `start..end` is going to make the file longer: makes sure that what lies
@@ -84,9 +82,7 @@ pub(crate) fn before_write(inode: &Inode<Ext4>, start: u64, end: u64) -> Result 
     let size = inode.size();
     // Within the block the size moves with the write's own I/O, which carries the tail.
     if block_end(size) < end {
-        if let Some(tail) = written_tail(inode)? {
-            inode.info().with_growth(|grow| grow.announce(tail.start));
-        }
+        announce(inode)?;
     }
     if start > size {
         // Also what lies past the last block: blocks there can only be unwritten, and are passed.
@@ -102,9 +98,7 @@ pub(crate) fn before_write(inode: &Inode<Ext4>, start: u64, end: u64) -> Result 
 /// As there.
 pub(crate) fn before_longer(inode: &Inode<Ext4>) -> Result {
     let size = inode.size();
-    if let Some(tail) = written_tail(inode)? {
-        inode.info().with_growth(|grow| grow.announce(tail.start));
-    }
+    announce(inode)?;
     zero_behind(inode, size..block_end(size))
 }
 
