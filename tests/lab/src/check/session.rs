@@ -4,6 +4,7 @@
 
 use super::Lab;
 use crate::cache::Cache;
+use crate::kernel::On;
 use crate::machine::{Disk, Guest};
 use anyhow::{bail, Context, Result};
 use std::fs::{self, File};
@@ -137,6 +138,9 @@ pub fn boot(lab: &Lab<'_>, disks: Vec<Disk>, fio: bool) -> Result<Guest> {
     let mut machine = lab.parts.machine(lab.cache, disks);
     machine.fio = fio;
     let mut guest = machine.boot()?;
+    if lab.parts.kernel.on == On::Debug {
+        guest.sh(super::debug::FORGET_BOOT, LIMIT)?;
+    }
     if lab.parts.module.is_some() {
         guest.sh("modprobe ext4rs", LIMIT)?;
     }
