@@ -59,7 +59,7 @@ pub fn size_after_write(
 }
 
 /// How far a pending grow has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Stage {
     /// None is pending.
     None,
@@ -72,7 +72,7 @@ enum Stage {
 }
 
 /// A grow of one file that waits for the tail of the last block; see the head of the module.
-#[derive(Debug)]
+#[derive(Debug, Hash)]
 pub struct PendingGrow {
     stage: Stage,
     /// The size of the file before the grow; never on a block boundary, while one is pending.

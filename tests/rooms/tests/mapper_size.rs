@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The rules of the on-disk size, without anybody interfering. `grow_model` lets others in.
+//! The rules of the on-disk size, without anybody interfering. `mapper_model::grow` lets others in.
 
 use rooms::mapper::size::{block_end, size_after_write, PendingGrow};
 

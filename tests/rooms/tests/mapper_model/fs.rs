@@ -12,10 +12,13 @@ use rooms::extent_status::{Extent, State, StatusTree, END_OF_FILE_SPACE};
 use rooms::format::units::{LogicalBlock, PhysicalBlock};
 use rooms::mapper::{MapperEnv, Operation, Run, Shift, Want};
 use shuttle::rand::Rng;
-use shuttle::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use shuttle::sync::{Arc, Condvar, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use shuttle::sync::Arc;
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::shared::{Atomic, Mutex, ReadGuard, RwLock, WriteGuard};
 
 pub const GARBAGE: u64 = u64::MAX;
 
@@ -51,14 +54,14 @@ impl Default for Config {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Block {
     pub place: usize,
     pub written: bool,
 }
 
 /// What `i_data_sem` protects: the on-disk tree, block by block.
-#[derive(Default)]
+#[derive(Default, Hash)]
 pub struct Tree(pub BTreeMap<u32, Block>);
 
 impl Tree {
@@ -93,6 +96,7 @@ impl Tree {
 }
 
 /// The allocator and the device.
+#[derive(Hash)]
 pub struct Space {
     pub used: Vec<bool>,
     /// Freed in the running transaction.
@@ -102,31 +106,43 @@ pub struct Space {
     pub contents: Vec<u64>,
 }
 
-#[derive(Default)]
+#[derive(Default, Hash)]
 struct Running {
     handles: u32,
     committing: bool,
 }
 
-#[derive(Default)]
-struct Journal {
-    running: Mutex<Running>,
-    changed: Condvar,
-}
+type Journal = Mutex<Running>;
 
 pub struct Handle(Arc<Journal>);
 
 impl Drop for Handle {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            self.0.running.lock().unwrap().handles -= 1;
-            self.0.changed.notify_all();
+            self.0.lock().handles -= 1;
+        }
+    }
+}
+
+/// The shipping status tree, which tells what it holds.
+pub struct Status(StatusTree);
+
+impl Hash for Status {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.sequence().hash(state);
+        for extent in self.0.iter(LogicalBlock(0)..END_OF_FILE_SPACE) {
+            let (at, len) = (extent.start().0, extent.len());
+            let place = extent.state().physical().map(|place| place.0);
+            (at, len, place, std::mem::discriminant(&extent.state())).hash(state);
+            // What memory it has is of consequence, too.
+            let need = self.0.need(&extent.range());
+            need.is_nothing().hash(state);
         }
     }
 }
 
 /// What a folio lock protects.
-#[derive(Default)]
+#[derive(Default, Hash)]
 pub struct Page {
     pub present: bool,
     pub dirty: bool,
@@ -137,38 +153,36 @@ pub struct Page {
 pub struct Folio {
     pub page: Mutex<Page>,
     writeback: Mutex<bool>,
-    ended: Condvar,
 }
 
 impl Folio {
     pub fn begin_writeback(&self) {
-        let was = std::mem::replace(&mut *self.writeback.lock().unwrap(), true);
+        let was = std::mem::replace(&mut *self.writeback.lock(), true);
         assert!(!was, "written back twice at a time");
     }
 
     pub fn end_writeback(&self) {
-        *self.writeback.lock().unwrap() = false;
-        self.ended.notify_all();
+        *self.writeback.lock() = false;
     }
 
     pub fn wait_for_writeback(&self) {
-        let writeback = self.writeback.lock().unwrap();
-        drop(self.ended.wait_while(writeback, |w| *w).unwrap());
+        drop(self.writeback.lock_when(|writeback| !writeback));
     }
 }
 
 pub struct File {
     pub config: Config,
     pub data: RwLock<Tree>,
-    status: Mutex<StatusTree>,
-    sequence: AtomicU64,
+    status: Mutex<Status>,
+    sequence: Atomic<u64>,
     pub space: Mutex<Space>,
     journal: Arc<Journal>,
     pub folios: Vec<Folio>,
     /// `i_size` in blocks.
-    pub size: AtomicU32,
+    pub size: Atomic<u32>,
     pub rwsem: Mutex<()>,
     pub invalidate: RwLock<()>,
+    /// For the tests, not the tasks.
     pub retries: AtomicU32,
     pub handles: AtomicU32,
 }
@@ -177,9 +191,9 @@ impl File {
     pub fn new(config: Config) -> Arc<Self> {
         Arc::new(Self {
             config,
-            data: RwLock::default(),
-            status: Mutex::new(StatusTree::new()),
-            sequence: AtomicU64::new(0),
+            data: RwLock::new(Tree::default()),
+            status: Mutex::new(Status(StatusTree::new())),
+            sequence: Atomic::new(0),
             space: Mutex::new(Space {
                 used: vec![false; config.device],
                 freed: Vec::new(),
@@ -189,7 +203,7 @@ impl File {
             }),
             journal: Arc::default(),
             folios: (0..config.folios).map(|_| Folio::default()).collect(),
-            size: AtomicU32::new(0),
+            size: Atomic::new(0),
             rwsem: Mutex::new(()),
             invalidate: RwLock::new(()),
             retries: AtomicU32::new(0),
@@ -199,19 +213,15 @@ impl File {
 
     /// `iomap_valid`: under a folio's lock, without any of the mapper's.
     pub fn valid(&self, sequence: u64) -> bool {
-        self.sequence.load(Ordering::SeqCst) == sequence
+        self.sequence.load() == sequence
     }
 
     /// Waits until no handle runs; then freed blocks can be had again. True if there were any.
     pub fn commit(&self) -> bool {
-        let wait = |running, f: fn(&mut Running) -> bool| {
-            self.journal.changed.wait_while(running, f).unwrap()
-        };
-        let mut running = wait(self.journal.running.lock().unwrap(), |r| r.committing);
-        running.committing = true;
-        let mut running = wait(running, |r| r.handles > 0);
+        self.journal.lock_when(|r| !r.committing).committing = true;
+        let mut running = self.journal.lock_when(|r| r.handles == 0);
         let freed = {
-            let mut space = self.space.lock().unwrap();
+            let mut space = self.space.lock();
             let freed = std::mem::take(&mut space.freed);
             for &place in &freed {
                 space.used[place] = false;
@@ -219,8 +229,6 @@ impl File {
             !freed.is_empty()
         };
         running.committing = false;
-        drop(running);
-        self.journal.changed.notify_all();
         freed
     }
 
@@ -259,25 +267,25 @@ fn blocks(range: &Range<LogicalBlock>) -> Range<u32> {
 impl MapperEnv for File {
     type Handle = Handle;
     type Data = Tree;
-    type Reading<'a> = RwLockReadGuard<'a, Tree>;
-    type Writing<'a> = RwLockWriteGuard<'a, Tree>;
+    type Reading<'a> = ReadGuard<'a, Tree>;
+    type Writing<'a> = WriteGuard<'a, Tree>;
 
     fn with_status<R>(&self, f: impl FnOnce(&mut StatusTree) -> R) -> R {
-        let mut tree = self.status.lock().unwrap();
-        let before = tree.sequence();
-        let result = f(&mut tree);
-        if tree.sequence() != before {
-            self.sequence.store(tree.sequence(), Ordering::SeqCst);
+        let mut tree = self.status.lock();
+        let before = tree.0.sequence();
+        let result = f(&mut tree.0);
+        if tree.0.sequence() != before {
+            self.sequence.store(tree.0.sequence());
         }
         result
     }
 
     fn lock_read(&self) -> Self::Reading<'_> {
-        self.data.read().unwrap()
+        self.data.read()
     }
 
     fn lock_write(&self) -> Self::Writing<'_> {
-        self.data.write().unwrap()
+        self.data.write()
     }
 
     fn unchanged(&self, _held: &Tree, since: u64) -> bool {
@@ -323,7 +331,7 @@ impl MapperEnv for File {
     ) -> Result<LogicalBlock> {
         while let Some((&block, &found)) = data.0.range(blocks(&range)).next_back() {
             data.0.remove(&block);
-            let mut space = self.space.lock().unwrap();
+            let mut space = self.space.lock();
             space.freed.push(found.place);
             space.unclaimed += 1;
             space.contents[found.place] = GARBAGE;
@@ -378,7 +386,7 @@ impl MapperEnv for File {
     }
 
     fn allocate(&self, _: &mut Tree, _: &mut Handle, want: Want) -> Result<Run> {
-        let mut space = self.space.lock().unwrap();
+        let mut space = self.space.lock();
         let goal = want.goal.map_or(0, |goal| goal.0 as usize);
         let free = |space: &Space, p: &usize| !space.used[*p];
         let all = (goal..self.config.device).chain(0..goal.min(self.config.device));
@@ -398,14 +406,14 @@ impl MapperEnv for File {
     }
 
     fn unallocate(&self, _: &mut Tree, _: &mut Handle, run: Run) {
-        let mut space = self.space.lock().unwrap();
+        let mut space = self.space.lock();
         let start = run.start.0 as usize;
         space.freed.extend(start..start + run.len as usize);
         space.reserved += i64::from(run.len);
     }
 
     fn reserve(&self, blocks: u32) -> Result {
-        let mut space = self.space.lock().unwrap();
+        let mut space = self.space.lock();
         if space.unclaimed < i64::from(blocks) {
             return Err(ENOSPC);
         }
@@ -415,27 +423,24 @@ impl MapperEnv for File {
     }
 
     fn unreserve(&self, blocks: u32) {
-        let mut space = self.space.lock().unwrap();
+        if std::thread::panicking() {
+            // The execution ends here; locks cannot be had any more.
+            return;
+        }
+        let mut space = self.space.lock();
         space.reserved -= i64::from(blocks);
         space.unclaimed += i64::from(blocks);
     }
 
     fn start_handle(&self, _: Operation) -> Result<Handle> {
         self.handles.fetch_add(1, Ordering::SeqCst);
-        let running = self.journal.running.lock().unwrap();
-        let changed = &self.journal.changed;
-        let mut running = changed.wait_while(running, |r| r.committing).unwrap();
-        running.handles += 1;
-        drop(running);
+        self.journal.lock_when(|r| !r.committing).handles += 1;
         Ok(Handle(self.journal.clone()))
     }
 
     fn renew_handle(&self, handle: &mut Handle, operation: Operation) -> Result {
         // A restart: the old handle stops before the new one starts.
-        let mut running = handle.0.running.lock().unwrap();
-        running.handles -= 1;
-        drop(running);
-        handle.0.changed.notify_all();
+        handle.0.lock().handles -= 1;
         std::mem::forget(self.start_handle(operation)?);
         Ok(())
     }

@@ -8,7 +8,7 @@ use kernel::prelude::*;
 use rooms::extent_status::State;
 use rooms::format::units::{LogicalBlock, PhysicalBlock};
 use rooms::mapper::{map_blocks, Intent, MapRequest, MapperEnv, Mapping, Operation};
-use shuttle::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::Ordering::SeqCst;
 
 fn alone(config: Config, steps: fn(&File)) {
     shuttle::check_dfs(
@@ -26,7 +26,7 @@ fn handles(file: &File) -> u32 {
 }
 
 fn reserved(file: &File) -> i64 {
-    file.space.lock().unwrap().reserved
+    file.space.lock().reserved
 }
 
 fn shape(mapping: Mapping) -> (u32, u32, State, bool) {
@@ -161,7 +161,7 @@ fn freed_blocks_are_had_after_a_commit() {
         truncate(file, 1);
         write(file, 1..4, 2, 3);
         // Reserved, but every free block waits for a commit.
-        assert_eq!(file.space.lock().unwrap().freed.len(), 3);
+        assert_eq!(file.space.lock().freed.len(), 3);
         let mapping = map(file, 1, 4, Intent::Writeback).unwrap();
         assert_eq!(mapping.extent.len(), 3);
     });

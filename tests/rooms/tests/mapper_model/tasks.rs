@@ -13,7 +13,6 @@ use rooms::mapper::{
     Intent, MapRequest, MapperEnv, Mapping, Operation, Shift,
 };
 use shuttle::rand::Rng;
-use shuttle::sync::atomic::Ordering::SeqCst;
 use std::ops::Range;
 
 /// Lets one of the next allocations of memory fail, where the model is to do so.
@@ -39,14 +38,14 @@ fn covers(mapping: &Mapping, block: u32) -> bool {
 
 /// A buffered write of `content` to `range`; what the page cache could not take is released.
 pub fn write(file: &File, range: Range<u32>, content: u64, takes: usize) {
-    let _rwsem = file.rwsem.lock().unwrap();
+    let _rwsem = file.rwsem.lock();
     let mut mapping: Option<Mapping> = None;
     let mut reserved = range.start..range.start;
     let mut copied = range.start;
     for block in range.clone().take(takes) {
         // As iomap does: a mapping that is no longer valid under the folio's lock is made anew.
         let mut page = loop {
-            let page = file.folios[block as usize].page.lock().unwrap();
+            let page = file.folios[block as usize].page.lock();
             match &mapping {
                 Some(m) if covers(m, block) && file.valid(m.sequence) => break page,
                 _ => drop(page),
@@ -65,14 +64,14 @@ pub fn write(file: &File, range: Range<u32>, content: u64, takes: usize) {
         page.content = content;
         copied = block + 1;
         drop(page);
-        file.size.fetch_max(block + 1, SeqCst);
+        file.size.update(|size| size.max(block + 1));
     }
     if copied < reserved.end {
         // Short: nothing is dirty over the rest, and nobody can make it so under the lock.
-        let _invalidate = file.invalidate.write().unwrap();
+        let _invalidate = file.invalidate.write();
         let mut clean = copied;
         for block in copied..reserved.end {
-            if file.folios[block as usize].page.lock().unwrap().dirty {
+            if file.folios[block as usize].page.lock().dirty {
                 let _ = release_delayed(file, LogicalBlock(clean)..LogicalBlock(block));
                 clean = block + 1;
             }
@@ -83,9 +82,9 @@ pub fn write(file: &File, range: Range<u32>, content: u64, takes: usize) {
 
 /// A store through mmap: holds off removal, not writers.
 pub fn fault(file: &File, block: u32, content: u64) {
-    let _invalidate = file.invalidate.read().unwrap();
-    let mut page = file.folios[block as usize].page.lock().unwrap();
-    if block >= file.size.load(SeqCst) {
+    let _invalidate = file.invalidate.read();
+    let mut page = file.folios[block as usize].page.lock();
+    if block >= file.size.load() {
         return;
     }
     if map(file, block, block + 1, Intent::ReserveDelayed).is_ok() {
@@ -98,16 +97,16 @@ pub fn fault(file: &File, block: u32, content: u64) {
 /// A store through mmap to a block past the end, in a folio that reaches over it: dirty, and
 /// nothing reserved. The size grows over it later.
 pub fn store_past_end_then_grow(file: &File, block: u32) {
-    let _rwsem = file.rwsem.lock().unwrap();
-    if file.size.load(SeqCst) > block {
+    let _rwsem = file.rwsem.lock();
+    if file.size.load() > block {
         return;
     }
-    let mut page = file.folios[block as usize].page.lock().unwrap();
+    let mut page = file.folios[block as usize].page.lock();
     page.present = true;
     page.dirty = true;
     page.content = 0;
     drop(page);
-    file.size.store(block + 1, SeqCst);
+    file.size.store(block + 1);
 }
 
 /// Writes back what is dirty, folio by folio, with a mapping that is kept from one to the next,
@@ -116,8 +115,8 @@ pub fn writeback(file: &File) {
     let mut kept: Option<Mapping> = None;
     let mut submitted: Vec<(u32, usize, u64, bool)> = Vec::new();
     for (block, folio) in (0u32..).zip(&file.folios) {
-        let mut page = folio.page.lock().unwrap();
-        let size = file.size.load(SeqCst);
+        let mut page = folio.page.lock();
+        let size = file.size.load();
         if !page.dirty || block >= size {
             continue;
         }
@@ -147,7 +146,7 @@ pub fn writeback(file: &File) {
     }
     for (block, place, content, unwritten) in submitted {
         {
-            let mut space = file.space.lock().unwrap();
+            let mut space = file.space.lock();
             assert!(space.used[place], "data written to a free block");
             space.contents[place] = content;
         }
@@ -161,13 +160,13 @@ pub fn writeback(file: &File) {
 
 /// Drops the folios of `range` and then its blocks.
 fn remove(file: &File, range: Range<u32>, new_size: Option<u32>) {
-    let _rwsem = file.rwsem.lock().unwrap();
-    let _invalidate = file.invalidate.write().unwrap();
+    let _rwsem = file.rwsem.lock();
+    let _invalidate = file.invalidate.write();
     if let Some(size) = new_size {
-        if size >= file.size.load(SeqCst) {
+        if size >= file.size.load() {
             return;
         }
-        file.size.store(size, SeqCst);
+        file.size.store(size);
     }
     for folio in file
         .folios
@@ -176,7 +175,7 @@ fn remove(file: &File, range: Range<u32>, new_size: Option<u32>) {
         .iter()
         .take(range.len())
     {
-        let mut page = folio.page.lock().unwrap();
+        let mut page = folio.page.lock();
         folio.wait_for_writeback();
         *page = Default::default();
     }
@@ -199,11 +198,11 @@ pub fn punch(file: &File, range: Range<u32>) {
 /// Puts all data from block `start` on to disk, and drops the folios. Nobody can make others.
 fn write_out_and_drop(file: &File, start: u32) {
     let folios = file.folios.get(start as usize..).unwrap_or_default();
-    while folios.iter().any(|folio| folio.page.lock().unwrap().dirty) {
+    while folios.iter().any(|folio| folio.page.lock().dirty) {
         writeback(file);
     }
     for folio in folios {
-        let mut page = folio.page.lock().unwrap();
+        let mut page = folio.page.lock();
         folio.wait_for_writeback();
         *page = Default::default();
     }
@@ -211,9 +210,9 @@ fn write_out_and_drop(file: &File, start: u32) {
 
 /// Cuts blocks out of the file: those behind move down.
 pub fn collapse(file: &File, range: Range<u32>) {
-    let _rwsem = file.rwsem.lock().unwrap();
-    let _invalidate = file.invalidate.write().unwrap();
-    if range.end >= file.size.load(SeqCst) {
+    let _rwsem = file.rwsem.lock();
+    let _invalidate = file.invalidate.write();
+    if range.end >= file.size.load() {
         return;
     }
     write_out_and_drop(file, range.start);
@@ -224,20 +223,20 @@ pub fn collapse(file: &File, range: Range<u32>) {
     remove_blocks(file, cut, &mut handle).unwrap();
     shift_blocks(file, Shift::Down { from, by }, &mut handle).unwrap();
     let data = file.lock_write();
-    file.size.fetch_sub(by, SeqCst);
+    file.size.update(|size| size - by);
     drop(data);
     file.stop_handle(handle).unwrap();
 }
 
 /// Puts a hole into the file: the blocks behind move up.
 pub fn insert(file: &File, at: u32, by: u32) {
-    let _rwsem = file.rwsem.lock().unwrap();
-    let _invalidate = file.invalidate.write().unwrap();
-    if at >= file.size.load(SeqCst) {
+    let _rwsem = file.rwsem.lock();
+    let _invalidate = file.invalidate.write();
+    if at >= file.size.load() {
         return;
     }
     write_out_and_drop(file, at);
-    file.size.fetch_add(by, SeqCst);
+    file.size.update(|size| size + by);
     let mut handle = file.start_handle(Operation::Remove).unwrap();
     let (from, end) = (LogicalBlock(at), END_OF_FILE_SPACE);
     shift_blocks(file, Shift::Up { from, end, by }, &mut handle).unwrap();
@@ -246,11 +245,11 @@ pub fn insert(file: &File, at: u32, by: u32) {
 
 /// Makes blocks read as zeros, and keeps them.
 pub fn zero(file: &File, range: Range<u32>) {
-    let _rwsem = file.rwsem.lock().unwrap();
-    let _invalidate = file.invalidate.write().unwrap();
+    let _rwsem = file.rwsem.lock();
+    let _invalidate = file.invalidate.write();
     for block in range.clone() {
         let folio = &file.folios[block as usize];
-        let mut page = folio.page.lock().unwrap();
+        let mut page = folio.page.lock();
         folio.wait_for_writeback();
         *page = Default::default();
     }
@@ -261,13 +260,13 @@ pub fn zero(file: &File, range: Range<u32>) {
     for block in range {
         let mapping = map(file, block, block + 1, Intent::AllocateUnwritten).unwrap();
         assert!(matches!(mapping.extent.state(), State::Unwritten(_)));
-        file.size.fetch_max(block + 1, SeqCst);
+        file.size.update(|size| size.max(block + 1));
     }
 }
 
 /// fallocate: the size grows over what it allocates.
 pub fn preallocate(file: &File, range: Range<u32>) {
-    let _rwsem = file.rwsem.lock().unwrap();
+    let _rwsem = file.rwsem.lock();
     let mut at = range.start;
     while at < range.end {
         let Ok(mapping) = map(file, at, range.end, Intent::AllocateUnwritten) else {
@@ -275,21 +274,21 @@ pub fn preallocate(file: &File, range: Range<u32>) {
         };
         assert!(mapping.extent.state().physical().is_some());
         at = mapping.extent.end().0;
-        file.size.fetch_max(at, SeqCst);
+        file.size.update(|size| size.max(at));
     }
 }
 
 /// What a read from the device would show: never what was not written there. A read into the page
 /// cache holds invalidate_lock: the blocks under it are not freed meanwhile.
 pub fn read(file: &File, block: u32) {
-    let _invalidate = file.invalidate.read().unwrap();
-    let page = file.folios[block as usize].page.lock().unwrap();
+    let _invalidate = file.invalidate.read();
+    let page = file.folios[block as usize].page.lock();
     if page.present {
         return;
     }
     let mapping = map(file, block, block + 1, Intent::Read).unwrap();
     if let State::Written(place) = mapping.extent.state() {
-        let space = file.space.lock().unwrap();
+        let space = file.space.lock();
         assert_ne!(
             space.contents[place.0 as usize], GARBAGE,
             "a read shows garbage"
@@ -304,8 +303,8 @@ pub fn report(file: &File, block: u32) {
 
 /// What a crash would leave: no block that counts as written and has not been.
 pub fn crash(file: &File) {
-    let tree = file.data.read().unwrap();
-    let space = file.space.lock().unwrap();
+    let tree = file.data.read();
+    let space = file.space.lock();
     for (block, found) in &tree.0 {
         let garbage = space.contents[found.place] == GARBAGE;
         assert!(
@@ -323,7 +322,7 @@ pub fn shrink(file: &File, count: usize) {
 /// Drops a clean folio, as reclaim does.
 pub fn reclaim(file: &File, block: u32) {
     let folio = &file.folios[block as usize];
-    let mut page = folio.page.lock().unwrap();
+    let mut page = folio.page.lock();
     if !page.dirty {
         folio.wait_for_writeback();
         *page = Default::default();
@@ -339,11 +338,11 @@ pub fn judge(file: &File) {
 
 /// Allocator, counters and on-disk tree: nothing leaked, owned twice or past the end.
 fn judge_blocks(file: &File) {
-    let tree = file.data.read().unwrap();
-    let size = file.size.load(SeqCst);
+    let tree = file.data.read();
+    let size = file.size.load();
     let places: Vec<usize> = tree.0.values().map(|b| b.place).collect();
     {
-        let space = file.space.lock().unwrap();
+        let space = file.space.lock();
         let mut owned = vec![0; space.used.len()];
         for &place in places.iter().chain(&space.freed) {
             owned[place] += 1;
@@ -374,10 +373,10 @@ fn judge_blocks(file: &File) {
 
 /// Page cache and status tree against on-disk tree and device: no data lost, none made up.
 fn judge_folios(file: &File) {
-    let tree = file.data.read().unwrap();
-    let size = file.size.load(SeqCst);
+    let tree = file.data.read();
+    let size = file.size.load();
     for (block, folio) in (0u32..).zip(&file.folios) {
-        let page = folio.page.lock().unwrap();
+        let page = folio.page.lock();
         let cached = file.with_status(|status| status.state_of(LogicalBlock(block)));
         let on_disk = tree.0.get(&block);
         match cached {
@@ -404,7 +403,7 @@ fn judge_folios(file: &File) {
         }
         if page.present && !page.dirty && page.content != 0 {
             let found = on_disk.expect("a clean folio without a block");
-            let on_device = file.space.lock().unwrap().contents[found.place];
+            let on_device = file.space.lock().contents[found.place];
             assert!(
                 found.written,
                 "block {block}: data on disk, and not marked so"
@@ -420,11 +419,11 @@ pub fn finish(file: &File) {
     judge(file);
     writeback(file);
     judge(file);
-    file.size.store(u32::MAX, SeqCst);
+    file.size.store(u32::MAX);
     truncate(file, 0);
     judge(file);
     file.commit();
-    let space = file.space.lock().unwrap();
+    let space = file.space.lock();
     assert_eq!(space.reserved, 0);
     assert!(space.used.iter().all(|used| !used));
 }

@@ -5,21 +5,20 @@
 //!
 //! The file is a few blocks of two *cells*; it begins in the middle of a written block whose other
 //! cell holds garbage on the device. A device may take as long as it likes, and reads the page
-//! while it does. `SHUTTLE_TIMES=100 cargo test --test grow_model` looks at more schedules.
+//! while it does. A writer and the flusher are tried in all interleavings, and a crash at any time in
+//! each of them; with more tasks a part by chance.
 
-#[path = "common/threads.rs"]
-mod threads;
-
+use super::shared::Mutex;
+use super::{explore, threads, times};
 use rooms::mapper::size::{block_end, size_after_write, PendingGrow};
 use shuttle::rand::Rng;
-use shuttle::sync::{Arc, Mutex};
-use shuttle::thread;
+use shuttle::sync::Arc;
 use std::ops::Range;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
 const BLOCK: u64 = 4096;
 const CELL: u64 = BLOCK / 2;
-const BLOCKS: usize = 4;
+const BLOCKS: usize = 3;
 
 const ZERO: u8 = 0;
 const DATA: u8 = 1;
@@ -40,7 +39,7 @@ enum Without {
     Withdrawing,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, Hash)]
 struct Page {
     cells: [u8; 2],
     dirty: bool,
@@ -48,6 +47,7 @@ struct Page {
 }
 
 /// What `i_data_sem` and the journal protect: any crash finds it as it is.
+#[derive(Hash)]
 struct Disk {
     size: u64,
     written: [bool; BLOCKS],
@@ -95,14 +95,14 @@ impl File {
     }
 
     fn size(&self) -> u64 {
-        *self.size.lock().unwrap()
+        *self.size.lock()
     }
 
     fn announce(&self) {
         let size = self.size();
-        let written = self.disk.lock().unwrap().written[(size / BLOCK) as usize];
+        let written = self.disk.lock().written[(size / BLOCK) as usize];
         if size < block_end(size) && written && self.without != Without::Announcing {
-            self.growth.lock().unwrap().announce(size);
+            self.growth.lock().announce(size);
         }
     }
 
@@ -112,11 +112,11 @@ impl File {
             return;
         }
         let block = (range.start / BLOCK) as usize;
-        let mut page = self.pages[block].lock().unwrap();
-        if !self.disk.lock().unwrap().written[block] && !page.dirty {
+        let mut page = self.pages[block].lock();
+        if !self.disk.lock().written[block] && !page.dirty {
             return;
         }
-        self.growth.lock().unwrap().dirtied();
+        self.growth.lock().dirtied();
         for at in range.step_by(CELL as usize) {
             page.cells[(at % BLOCK / CELL) as usize] = ZERO;
         }
@@ -124,24 +124,22 @@ impl File {
     }
 
     fn write_tail(&self) {
-        let tail = self.growth.lock().unwrap().tail_to_submit();
+        let tail = self.growth.lock().tail_to_submit();
         if let Some(tail) = tail {
             let block = (tail.start / BLOCK) as usize;
             // As `filemap_fdatawrite_range()`: an I/O under way comes first.
-            while self.pages[block].lock().unwrap().writeback {
-                thread::yield_now();
-            }
+            drop(self.pages[block].lock_when(|page| !page.writeback));
             write_back(self, block);
         }
         if self.without != Without::Withdrawing {
-            self.growth.lock().unwrap().withdraw();
+            self.growth.lock().withdraw();
         }
     }
 }
 
 /// A buffered write of `range`.
 fn write(file: &File, range: Range<u64>) {
-    let _rwsem = file.rwsem.lock().unwrap();
+    let _rwsem = file.rwsem.lock();
     let size = file.size();
     if block_end(size) < range.end {
         file.announce();
@@ -150,8 +148,8 @@ fn write(file: &File, range: Range<u64>) {
         file.zero(size..block_end(size).min(range.start));
     }
     for block in (range.start / BLOCK) as usize..range.end.div_ceil(BLOCK) as usize {
-        let mut page = file.pages[block].lock().unwrap();
-        file.growth.lock().unwrap().dirtied();
+        let mut page = file.pages[block].lock();
+        file.growth.lock().dirtied();
         for (cell, at) in cells_of(block).step_by(CELL as usize).enumerate() {
             if range.contains(&at) {
                 page.cells[cell] = DATA;
@@ -159,7 +157,7 @@ fn write(file: &File, range: Range<u64>) {
         }
         page.dirty = true;
         let end = range.end.min(cells_of(block).end);
-        let mut size = file.size.lock().unwrap();
+        let mut size = file.size.lock();
         *size = end.max(*size);
     }
     file.write_tail();
@@ -167,30 +165,30 @@ fn write(file: &File, range: Range<u64>) {
 
 /// A write that is refused the user's bytes.
 fn faulting_write(file: &File) {
-    let _rwsem = file.rwsem.lock().unwrap();
+    let _rwsem = file.rwsem.lock();
     file.announce();
-    let page = file.pages[0].lock().unwrap();
-    file.growth.lock().unwrap().dirtied();
+    let page = file.pages[0].lock();
+    file.growth.lock().dirtied();
     drop(page);
     file.write_tail();
 }
 
 /// Truncate up, or an extending `fallocate()`.
 fn grow(file: &File, new: u64) {
-    let _rwsem = file.rwsem.lock().unwrap();
+    let _rwsem = file.rwsem.lock();
     let old = file.size();
     if new <= old {
         return;
     }
-    if file.disk.lock().unwrap().size < old {
+    if file.disk.lock().size < old {
         write_out(file);
     }
     file.announce();
     file.zero(old..block_end(old));
     {
-        let mut disk = file.disk.lock().unwrap();
-        *file.size.lock().unwrap() = new;
-        if !file.growth.lock().unwrap().aim_at(new) {
+        let mut disk = file.disk.lock();
+        *file.size.lock() = new;
+        if !file.growth.lock().aim_at(new) {
             disk.size = new;
         }
     }
@@ -198,16 +196,16 @@ fn grow(file: &File, new: u64) {
 }
 
 fn cut(file: &File, new: u64) {
-    let _rwsem = file.rwsem.lock().unwrap();
+    let _rwsem = file.rwsem.lock();
     if new >= file.size() {
         return;
     }
-    if file.disk.lock().unwrap().size < new {
+    if file.disk.lock().size < new {
         write_out(file);
     }
     {
-        let mut disk = file.disk.lock().unwrap();
-        *file.size.lock().unwrap() = new;
+        let mut disk = file.disk.lock();
+        *file.size.lock() = new;
         disk.size = new;
         // What lies past the end goes at once here: the inode is an orphan until it has gone.
         for block in new.div_ceil(BLOCK) as usize..BLOCKS {
@@ -216,24 +214,16 @@ fn cut(file: &File, new: u64) {
         }
     }
     for page in &file.pages[new.div_ceil(BLOCK) as usize..] {
-        loop {
-            let mut page = page.lock().unwrap();
-            if !page.writeback {
-                *page = Page::default();
-                break;
-            }
-            drop(page);
-            thread::yield_now();
-        }
+        *page.lock_when(|page| !page.writeback) = Page::default();
     }
     file.zero(new..block_end(new));
     // The queue is drained.
-    drop(file.worker.lock().unwrap());
+    drop(file.worker.lock());
 }
 
 /// A store through a mapping, behind the end in the last block.
 fn store_behind(file: &File, block: usize) {
-    let mut page = file.pages[block].lock().unwrap();
+    let mut page = file.pages[block].lock();
     if file.size() == block as u64 * BLOCK + CELL {
         page.cells[1] = GARBAGE;
         page.dirty = true;
@@ -248,7 +238,7 @@ fn write_back(file: &File, block: usize) {
 }
 
 fn submit(file: &File, block: usize) -> Option<Range<u64>> {
-    let mut page = file.pages[block].lock().unwrap();
+    let mut page = file.pages[block].lock();
     let (size, all) = (file.size(), cells_of(block));
     if !page.dirty || page.writeback || all.start >= size {
         return None;
@@ -258,7 +248,7 @@ fn submit(file: &File, block: usize) -> Option<Range<u64>> {
             page.cells[cell] = ZERO;
         }
     }
-    file.growth.lock().unwrap().submitted(&all);
+    file.growth.lock().submitted(&all);
     page.dirty = false;
     page.writeback = true;
     Some(all.start..all.end.min(size))
@@ -267,44 +257,41 @@ fn submit(file: &File, block: usize) -> Option<Range<u64>> {
 fn complete(file: &File, block: usize, range: Range<u64>) {
     // The device reads the page without its lock, bit by bit.
     for cell in 0..2 {
-        let value = file.pages[block].lock().unwrap().cells[cell];
-        file.disk.lock().unwrap().cells[block][cell] = value;
+        let value = file.pages[block].lock().cells[cell];
+        file.disk.lock().cells[block][cell] = value;
     }
-    file.queue.lock().unwrap().push(range);
+    file.queue.lock().push(range);
     work(file);
 }
 
 /// The worker of the completion queue; one at a time.
 fn work(file: &File) {
-    let _one = file.worker.lock().unwrap();
-    let mut list = std::mem::take(&mut *file.queue.lock().unwrap());
+    let _one = file.worker.lock();
+    let mut list = std::mem::take(&mut *file.queue.lock());
     list.sort_by_key(|range| range.start);
     while !list.is_empty() {
-        let holds = file.growth.lock().unwrap().holds_back(list[0].start);
+        let holds = file.growth.lock().holds_back(list[0].start);
         if holds && file.without != Without::Holding {
-            file.queue.lock().unwrap().append(&mut list);
+            file.queue.lock().append(&mut list);
             return;
         }
         let range = list.remove(0);
         record(file, &range);
-        file.pages[(range.start / BLOCK) as usize]
-            .lock()
-            .unwrap()
-            .writeback = false;
+        file.pages[(range.start / BLOCK) as usize].lock().writeback = false;
     }
 }
 
 fn record(file: &File, range: &Range<u64>) {
     let waits = {
-        let growth = file.growth.lock().unwrap();
+        let growth = file.growth.lock();
         let any = file.without == Without::Telling
             && growth
                 .tail()
                 .is_some_and(|t| range.contains(&(t.start - 1)));
         growth.waits_for(range) || any
     };
-    let mut disk = file.disk.lock().unwrap();
-    let aim = waits.then(|| file.growth.lock().unwrap().done());
+    let mut disk = file.disk.lock();
+    let aim = waits.then(|| file.growth.lock().done());
     if let Some(new) = size_after_write(disk.size, file.size(), range.end, aim) {
         disk.size = new;
     }
@@ -319,20 +306,27 @@ fn write_out(file: &File) {
         for block in 0..BLOCKS {
             write_back(file, block);
         }
-        let size = file.size();
-        let busy = |page: &Mutex<Page>| {
-            let page = page.lock().unwrap();
-            page.writeback || page.dirty
-        };
-        let in_file = size.div_ceil(BLOCK) as usize;
-        if !file.pages.iter().take(in_file).any(busy) {
+        let in_file = file.size().div_ceil(BLOCK) as usize;
+        let mut clean = true;
+        for page in file.pages.iter().take(in_file) {
+            clean &= !page.lock_when(|page| !page.writeback).dirty;
+        }
+        if clean {
             return;
         }
-        thread::yield_now();
     }
 }
 
-/// The flusher, in any order.
+/// The flusher.
+fn flush_up(file: &File) {
+    (0..BLOCKS).for_each(|block| write_back(file, block));
+}
+
+/// Reclaim may send folios in any order.
+fn flush_down(file: &File) {
+    (0..BLOCKS).rev().for_each(|block| write_back(file, block));
+}
+
 fn flush(file: &File) {
     let first = shuttle::rand::thread_rng().gen_range(0..BLOCKS);
     for block in (first..BLOCKS).chain(0..first) {
@@ -342,7 +336,7 @@ fn flush(file: &File) {
 
 /// What a crash now would leave.
 fn crash(file: &File) {
-    let disk = file.disk.lock().unwrap();
+    let disk = file.disk.lock();
     for block in 0..BLOCKS {
         let written = disk.written[block];
         assert!(
@@ -370,24 +364,29 @@ fn scenario(without: Without, prepare: Task, tasks: &[Task]) {
     crash(&file);
     write_out(&file);
     crash(&file);
-    assert!(
-        !file.growth.lock().unwrap().is_some(),
-        "a grow is still pending"
-    );
-    assert_eq!(
-        file.disk.lock().unwrap().size,
-        file.size(),
-        "the size never arrived"
-    );
+    assert!(!file.growth.lock().is_some(), "a grow is still pending");
+    assert_eq!(file.disk.lock().size, file.size(), "the size never arrived");
 }
 
-fn explore(without: Without, prepare: Task, tasks: &'static [Task]) {
-    let factor = std::env::var("SHUTTLE_TIMES")
-        .ok()
-        .and_then(|s| s.parse().ok());
-    let times = 1500 * factor.unwrap_or(1);
-    shuttle::check_random(move || scenario(without, prepare, tasks), times);
-    shuttle::check_pct(move || scenario(without, prepare, tasks), times, 3);
+/// Every way in which `tasks` can take turns.
+fn explore_all(without: Without, prepare: Task, tasks: Vec<Task>) {
+    let model = move || scenario(without, prepare, &tasks);
+    explore::report(&explore::all_interleavings(model));
+}
+
+/// Some of the ways, by chance.
+fn explore_some(without: Without, prepare: Task, tasks: Vec<Task>) {
+    let times = times(1500);
+    let model = move || scenario(without, prepare, &tasks);
+    shuttle::check_random(model.clone(), times);
+    shuttle::check_pct(model, times, 3);
+    explore::report(&format_args!("{} schedules by chance", 2 * times));
+}
+
+/// What `task` does with the flusher beside it, and a crash at any time.
+fn beside_flusher(without: Without, prepare: Task, task: Task) {
+    explore_all(without, prepare, vec![task, flush_up, crash]);
+    explore_all(without, prepare, vec![task, flush_down, crash]);
 }
 
 fn nothing(_: &File) {}
@@ -398,37 +397,35 @@ fn watch(file: &File) {
     }
 }
 
-const APPEND: &[Task] = &[|f| write(f, CELL..2 * BLOCK), flush, watch];
-const GAP: &[Task] = &[|f| write(f, BLOCK..3 * BLOCK), flush, watch];
-const LONGER: &[Task] = &[|f| grow(f, 2 * BLOCK + CELL), flush, watch];
-const CUT_AND_GROW: &[Task] = &[
-    |f| {
-        write(f, CELL..3 * BLOCK);
-        cut(f, CELL);
-        grow(f, 2 * BLOCK);
-    },
-    flush,
-    watch,
-];
-const CUT_LATER: &[Task] = &[
-    |f| {
-        write(f, CELL..2 * BLOCK + CELL);
-        cut(f, BLOCK + CELL);
-        write(f, 2 * BLOCK..3 * BLOCK);
-    },
-    flush,
-    watch,
-];
+fn append(file: &File) {
+    write(file, CELL..2 * BLOCK);
+}
 
-const FAULT: &[Task] = &[
-    |f| {
-        faulting_write(f);
-        cut(f, 0);
-        write(f, BLOCK..2 * BLOCK);
-    },
-    flush,
-    watch,
-];
+fn leave_a_gap(file: &File) {
+    write(file, BLOCK..2 * BLOCK);
+}
+
+fn grow_longer(file: &File) {
+    grow(file, 2 * BLOCK + CELL);
+}
+
+fn cut_and_grow(file: &File) {
+    write(file, CELL..3 * BLOCK);
+    cut(file, CELL);
+    grow(file, 2 * BLOCK);
+}
+
+fn cut_later(file: &File) {
+    write(file, CELL..2 * BLOCK + CELL);
+    cut(file, BLOCK + CELL);
+    write(file, 2 * BLOCK..3 * BLOCK);
+}
+
+fn fault(file: &File) {
+    faulting_write(file);
+    cut(file, 0);
+    write(file, BLOCK..2 * BLOCK);
+}
 
 /// The last block is on its way to the device, with garbage behind the end.
 fn garbage_on_its_way(file: &File) {
@@ -439,71 +436,71 @@ fn garbage_on_its_way(file: &File) {
     store_behind(file, 0);
     let range = submit(file, 0).unwrap();
     store_behind(file, 0);
-    file.disk.lock().unwrap().cells[0] = [DATA, GARBAGE];
-    file.queue.lock().unwrap().push(range);
+    file.disk.lock().cells[0] = [DATA, GARBAGE];
+    file.queue.lock().push(range);
 }
 
 #[test]
 fn an_append() {
-    explore(Without::Nothing, nothing, APPEND);
-    explore(
+    beside_flusher(Without::Nothing, nothing, append);
+    explore_all(
         Without::Nothing,
         garbage_on_its_way,
-        &[|f| write(f, CELL..2 * BLOCK), work, watch],
+        vec![append, work, crash],
     );
 }
 
 #[test]
 fn a_write_past_the_end() {
-    explore(Without::Nothing, nothing, GAP);
+    beside_flusher(Without::Nothing, nothing, leave_a_gap);
 }
 
 #[test]
 fn a_longer_file() {
-    explore(Without::Nothing, nothing, LONGER);
-    explore(
+    beside_flusher(Without::Nothing, nothing, grow_longer);
+    explore_all(
         Without::Nothing,
         garbage_on_its_way,
-        &[|f| grow(f, 2 * BLOCK), work, watch],
+        vec![|f| grow(f, 2 * BLOCK), work, crash],
     );
 }
 
 #[test]
 fn cut_and_grown_again() {
-    explore(Without::Nothing, nothing, CUT_AND_GROW);
-    explore(Without::Nothing, nothing, CUT_LATER);
-    explore(Without::Nothing, nothing, FAULT);
+    for task in [cut_and_grow, cut_later, fault] {
+        explore_some(Without::Nothing, nothing, vec![task, flush, watch]);
+    }
+    beside_flusher(Without::Nothing, nothing, fault);
 }
 
 #[test]
 fn two_writers_and_stores() {
-    explore(
+    explore_some(
         Without::Nothing,
         |f| store_behind(f, 0),
-        &[
-            |f| write(f, CELL..2 * BLOCK),
-            |f| grow(f, 3 * BLOCK),
-            flush,
-            watch,
-        ],
+        vec![append, |f| grow(f, 3 * BLOCK), flush, watch],
     );
 }
 
 /// What the model is worth.
 #[test]
 fn each_step_is_missed_when_it_is_gone() {
-    let cases: [(Without, Task, &'static [Task]); 4] = [
-        (Without::Announcing, nothing, LONGER),
-        (Without::Holding, nothing, APPEND),
+    let cases: [(Without, Task, Vec<Task>); 4] = [
+        (
+            Without::Announcing,
+            nothing,
+            vec![grow_longer, flush, watch],
+        ),
+        (Without::Holding, nothing, vec![append, flush, watch]),
         (
             Without::Telling,
             garbage_on_its_way,
-            &[|f| grow(f, 2 * BLOCK), work, watch],
+            vec![|f| grow(f, 2 * BLOCK), work, watch],
         ),
-        (Without::Withdrawing, nothing, FAULT),
+        (Without::Withdrawing, nothing, vec![fault, flush, watch]),
     ];
     for (without, prepare, tasks) in cases {
-        let found = catch_unwind(AssertUnwindSafe(|| explore(without, prepare, tasks)));
+        let found = catch_unwind(AssertUnwindSafe(|| explore_some(without, prepare, tasks)));
         assert!(found.is_err(), "without {without:?} all went well");
     }
 }
