@@ -9,6 +9,7 @@ mod errors;
 mod faults;
 mod files;
 mod hostile;
+mod huge;
 mod load;
 mod pjdfstest;
 mod races;
@@ -80,6 +81,7 @@ const SOURCE: &[Check] = &[
 const GUEST: &[GuestCheck] = &[
     ("mount", files::mount),
     ("mount refused", files::mount_refused),
+    ("superblock", files::superblock),
     ("stand-in for C ext4", stand_in::stand_in),
     ("operations", files::operations),
     ("operations on C ext4", files::operations_on_ext4),
@@ -91,6 +93,7 @@ const GUEST: &[GuestCheck] = &[
     ("errors=continue", errors::goes_on),
     ("errors=remount-ro", errors::remount_ro),
     ("errors=panic", errors::panic),
+    ("16 TiB", huge::huge),
     ("hostile images", hostile::images),
     ("power cuts", crash::power_cuts),
     ("grown files after a power cut", crash::grown_files),

@@ -128,8 +128,16 @@ struct Started {
 }
 
 impl Machine<'_> {
-    /// Starts the guest and waits until its agent answers.
+    /// Starts the guest and waits until its agent answers. The kernel boots without ext4rs; where
+    /// it does not, the emulator's threads starved on a busy machine, and a second try may go.
     pub fn boot(&self) -> Result<Guest> {
+        self.boot_once().or_else(|e| {
+            eprintln!("{e:#}\nonce more:");
+            self.boot_once()
+        })
+    }
+
+    fn boot_once(&self) -> Result<Guest> {
         let start = Instant::now();
         let dir = self.fresh_dir()?;
         let started = match self.parts.kernel.on {

@@ -122,10 +122,14 @@ pub fn start(machine: &Machine<'_>, dir: &Path) -> Result<Started> {
         qemu.stdin(Stdio::null());
     }
     for (i, disk) in machine.disks.iter().enumerate() {
-        let ro = if disk.read_only { "on" } else { "off" };
+        // Two commands at once may read the same disk: one that is only read needs no lock.
+        let (ro, lock) = match disk.read_only {
+            true => ("on", "off"),
+            false => ("off", "auto"),
+        };
         qemu.arg("-drive")
             .arg(format!(
-                "file={},if=none,id=d{i},format=raw,cache=unsafe,discard=unmap,readonly={ro}",
+                "file={},if=none,id=d{i},format=raw,cache=unsafe,discard=unmap,readonly={ro},file.locking={lock}",
                 disk.path.display()
             ))
             .arg("-device")
