@@ -23,6 +23,7 @@ use crate::{
         mapping::operations as mapping_operations,
         ops::Table,
     },
+    superblock::last_mounted,
     Ext4,
 };
 use core::ops::Range;
@@ -40,6 +41,7 @@ impl RegularFile for Ext4File {
         if file.writes() {
             inode.sb().info().check_writable()?;
         }
+        last_mounted::note(file);
         file.allow_direct_and_nowait();
         Ok(())
     }

@@ -228,6 +228,11 @@ void ext4rs_helper_sb_start_intwrite(struct super_block *sb)
 	sb_start_intwrite(sb);
 }
 
+bool ext4rs_helper_sb_start_intwrite_trylock(struct super_block *sb)
+{
+	return sb_start_intwrite_trylock(sb);
+}
+
 void ext4rs_helper_sb_end_intwrite(struct super_block *sb)
 {
 	sb_end_intwrite(sb);

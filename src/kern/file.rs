@@ -20,7 +20,7 @@ use core::{
     ops::Range,
     ptr::{self, NonNull},
 };
-use kernel::{error::to_result, ffi::c_int, prelude::*, types::Opaque};
+use kernel::{error::{from_err_ptr, to_result}, ffi::c_int, prelude::*, types::Opaque};
 
 /// An open file of a file system `F`.
 ///
@@ -50,6 +50,26 @@ impl<F: FileSystem> File<F> {
     pub(crate) fn writes(&self) -> bool {
         // SAFETY: `f_mode` does not change in this bit once the file is open.
         unsafe { (*self.as_ptr()).f_mode & bindings::FMODE_WRITE != 0 }
+    }
+
+    /// Where the mount is through which the file was opened, as the caller sees it; in `buffer`.
+    ///
+    /// # Errors
+    ///
+    /// `ENAMETOOLONG` where the path does not fit.
+    pub(crate) fn mount_point<'b>(&self, buffer: &'b mut [u8]) -> Result<&'b [u8]> {
+        let len = c_int::try_from(buffer.len())?;
+        // SAFETY: The file holds a reference to its mount, and that to its root. `d_path` writes
+        // into the buffer only, and returns a string in it.
+        unsafe {
+            let mnt = (*self.as_ptr()).__bindgen_anon_1.f_path.mnt;
+            let path = bindings::path {
+                mnt,
+                dentry: (*mnt).mnt_root,
+            };
+            let text = from_err_ptr(bindings::d_path(&path, buffer.as_mut_ptr().cast(), len))?;
+            Ok(CStr::from_char_ptr(text).to_bytes())
+        }
     }
 
     /// Lets `O_DIRECT` and `RWF_NOWAIT` be used on the file. Only while it is being opened.

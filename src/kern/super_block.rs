@@ -403,11 +403,17 @@ impl<'a, F: FileSystem> FreezeGuard<'a, F> {
         unsafe { bindings::sb_start_intwrite(sb.as_ptr()) };
         Self(sb)
     }
+
+    /// As [`new`](Self::new), without waiting: `None` where `sb` is frozen, or is just getting so.
+    pub fn try_new(sb: &'a SuperBlock<F>) -> Option<Self> {
+        // SAFETY: The super block lives.
+        unsafe { bindings::sb_start_intwrite_trylock(sb.as_ptr()) }.then(|| Self(sb))
+    }
 }
 
 impl<F: FileSystem> Drop for FreezeGuard<'_, F> {
     fn drop(&mut self) {
-        // SAFETY: Started in `new`.
+        // SAFETY: Started in `new` or `try_new`.
         unsafe { bindings::sb_end_intwrite(self.0.as_ptr()) }
     }
 }

@@ -90,6 +90,8 @@ pub(crate) struct SuperInfo {
     pub(super) journal: SetOnce<Ext4Journal>,
     /// The superblock says that the file system is in use, and is to say otherwise at unmount.
     pub(super) in_use: AtomicBool,
+    /// The superblock knows where this mount is, or nobody will tell it any more.
+    pub(super) place_noted: AtomicBool,
     /// Inode tables and orphans.
     #[pin]
     pub(crate) inodes: inode::Shared,
@@ -131,6 +133,7 @@ impl SuperInfo {
                 deferred <- DeferredWork::new(write_out::deferred),
                 journal: SetOnce::new(),
                 in_use: AtomicBool::new(false),
+                place_noted: AtomicBool::new(false),
                 inodes <- inode::Shared::new(),
                 groups: SetOnce::new(),
                 superblock <- new_mutex!(superblock, "ext4rs::superblock"),

@@ -41,6 +41,7 @@ pub(crate) mod shutdown;
 pub(crate) mod sysfs;
 pub(crate) mod types;
 pub(crate) mod unmount;
+pub(crate) mod last_mounted;
 pub(crate) mod write_out;
 
 pub(crate) use health::{error, start, Where};

@@ -72,7 +72,7 @@ pub fn superblock(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
                 show() {{
                     blockdev --flushbufs $DEV
                     echo \"== $1\"
-                    dumpe2fs -h $DEV 2>/dev/null | grep -vE 'time:|hecked:|created:|Checksum|Journal sequence|Lifetime writes|Default mount|blocks: '
+                    dumpe2fs -h $DEV 2>/dev/null | grep -vE 'time:|hecked:|created:|hecksum:|Journal sequence|Lifetime writes|Default mount|blocks: '
                 }}
                 mount -t {fs} -o ro $DEV /mnt; show 'mounted read-only'; umount /mnt
                 show 'after a read-only mount'
