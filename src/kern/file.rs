@@ -20,7 +20,12 @@ use core::{
     ops::Range,
     ptr::{self, NonNull},
 };
-use kernel::{error::{from_err_ptr, to_result}, ffi::c_int, prelude::*, types::Opaque};
+use kernel::{
+    error::{from_err_ptr, to_result},
+    ffi::c_int,
+    prelude::*,
+    types::Opaque,
+};
 
 /// An open file of a file system `F`.
 ///

@@ -30,6 +30,7 @@ pub(crate) mod errortags;
 pub(crate) mod groups;
 pub(crate) mod health;
 pub(crate) mod info;
+pub(crate) mod last_mounted;
 pub(crate) mod mount;
 pub(crate) mod ops;
 pub(crate) mod options;
@@ -41,7 +42,6 @@ pub(crate) mod shutdown;
 pub(crate) mod sysfs;
 pub(crate) mod types;
 pub(crate) mod unmount;
-pub(crate) mod last_mounted;
 pub(crate) mod write_out;
 
 pub(crate) use health::{error, start, Where};
