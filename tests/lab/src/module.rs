@@ -10,6 +10,7 @@ use crate::kernel::{Kernel, On};
 use anyhow::{bail, Context, Result};
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 /// What the module is built with.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -63,6 +64,11 @@ pub fn build(cache: &Cache, kernel: &Kernel, variant: Variant) -> Result<PathBuf
             .arg(built),
     )?;
     Ok(stripped)
+}
+
+/// Builds ext4rs.ko, and leaves it at that.
+pub fn try_build(cache: &Cache, kernel: &Kernel, variant: Variant) -> Result<()> {
+    make(kernel, cache, variant).map(|_| ())
 }
 
 /// Builds ext4rs.ko and puts it into the repository, for `make install`.
@@ -119,8 +125,10 @@ pub fn kbuild(
     Ok((make, output))
 }
 
-/// Runs Kbuild; its output is shown.
+/// Runs Kbuild, once at a time; its output is shown.
 fn make(kernel: &Kernel, cache: &Cache, variant: Variant) -> Result<PathBuf> {
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let _alone = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
     let (mut make, output) = kbuild(cache, kernel, variant, &variant.objects(kernel))?;
     if !make.arg("modules").status()?.success() {
         bail!("the module does not build");

@@ -27,6 +27,7 @@ use clap::Args;
 pub use session::e2fsck;
 use session::Session;
 use std::process::ExitCode;
+use std::thread;
 use std::time::Instant;
 
 #[derive(Args)]
@@ -65,8 +66,10 @@ pub struct Lab<'a> {
     pub case: Option<String>,
 }
 
-type Check = (&'static str, fn(&Lab<'_>) -> Result<String>);
-type GuestCheck = (&'static str, fn(&Lab<'_>, &mut Session) -> Result<String>);
+type HostFn = fn(&Lab<'_>) -> Result<String>;
+type GuestFn = fn(&Lab<'_>, &mut Session) -> Result<String>;
+type Check = (&'static str, HostFn);
+type GuestCheck = (&'static str, GuestFn);
 
 /// On the machine itself.
 const SOURCE: &[Check] = &[
@@ -153,11 +156,34 @@ impl Tally {
             self.failed += 1;
         }
     }
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            passed: self.passed + other.passed,
+            failed: self.failed + other.failed,
+        }
+    }
 }
 
 impl CheckArgs {
     fn chosen(&self, name: &str) -> bool {
         self.only.split(',').any(|word| name.contains(word))
+    }
+
+    /// Those of `checks` that are asked for, with what they need; `None` where none is.
+    fn lane<'a, C: Copy>(
+        &self,
+        cache: &'a Cache,
+        on: On,
+        checks: &[(&'static str, C)],
+    ) -> Result<Option<Lane<'a, C>>> {
+        let chosen = checks.iter().filter(|(name, _)| self.chosen(name));
+        let checks: Vec<_> = chosen.copied().collect();
+        if checks.is_empty() {
+            return Ok(None);
+        }
+        let lab = self.lab(cache, on)?;
+        Ok(Some(Lane { lab, checks }))
     }
 
     /// What all checks on one kernel share.
@@ -177,29 +203,33 @@ impl CheckArgs {
     }
 }
 
-/// `make check`.
+/// `make check`, in two lanes: most checks keep one CPU busy.
 pub fn run(cache: &Cache, args: &CheckArgs) -> Result<ExitCode> {
     let start = Instant::now();
-    let mut tally = Tally::default();
     let mut guest_checks = GUEST.to_vec();
     if args.fs == "ext4rs" && Variant::wanted(args.on) == Variant::Debug {
         guest_checks.extend(RACES);
     }
     if args.on == On::Debug {
         guest_checks.extend(DEBUG);
-    } else {
-        let source: Vec<&Check> = SOURCE.iter().filter(|(n, _)| args.chosen(n)).collect();
-        if !source.is_empty() {
-            let lab = args.lab(cache, args.on)?;
-            for (name, check) in source {
-                tally.count(report(name, || check(&lab)));
-            }
+    }
+    let source = if args.on == On::Debug { &[] } else { SOURCE };
+    let short = match args.on {
+        On::Qemu if args.fs == "ext4rs" => SHORT,
+        _ => &[],
+    };
+    // Kernels are built before that: a guest's time is measured, and it starves beside a compiler.
+    let guests = args.lane(cache, args.on, &guest_checks)?;
+    let source = args.lane(cache, args.on, source)?;
+    let debug = args.lane(cache, On::Debug, short)?;
+    let tally = thread::scope(|scope| -> Result<Tally> {
+        let beside = scope.spawn(|| on_machine(source).add(in_guests(debug)));
+        let tally = in_guests(guests);
+        match beside.join() {
+            Ok(others) => Ok(tally.add(others)),
+            Err(_) => bail!("the lane of the host's checks panicked"),
         }
-    }
-    in_guests(cache, args, args.on, &guest_checks, &mut tally)?;
-    if args.on == On::Qemu && args.fs == "ext4rs" {
-        in_guests(cache, args, On::Debug, SHORT, &mut tally)?;
-    }
+    })?;
     finish(&tally, start, args)
 }
 
@@ -218,7 +248,7 @@ pub fn load(cache: &Cache, args: &LoadArgs) -> Result<ExitCode> {
     let mut tally = Tally::default();
     let mut lab = args.check.lab(cache, On::Debug)?;
     lab.parts = lab.parts.with_module_for(cache, &args.check.fs)?;
-    let mut session = Session::new(cache);
+    let mut session = Session::new(&lab);
     let work = |lab: &Lab<'_>, s: &mut Session| load::load(lab, s, args.duration);
     tally.count(report("load", || in_session(&lab, &mut session, work)));
     finish(&tally, start, &args.check)
@@ -238,34 +268,50 @@ fn finish(tally: &Tally, start: Instant, args: &CheckArgs) -> Result<ExitCode> {
     })
 }
 
-/// Those of `checks` that are asked for, in guests on one kernel.
-fn in_guests(
-    cache: &Cache,
-    args: &CheckArgs,
-    on: On,
-    checks: &[GuestCheck],
-    tally: &mut Tally,
-) -> Result<()> {
-    let checks: Vec<&GuestCheck> = checks.iter().filter(|(n, _)| args.chosen(n)).collect();
-    if checks.is_empty() {
-        return Ok(());
+/// Checks that are asked for, and what they need.
+struct Lane<'a, C> {
+    lab: Lab<'a>,
+    checks: Vec<(&'static str, C)>,
+}
+
+/// Runs checks on the machine itself.
+fn on_machine(lane: Option<Lane<'_, HostFn>>) -> Tally {
+    let mut tally = Tally::default();
+    for (lab, name, check) in lane.iter().flat_map(Lane::each) {
+        tally.count(report(name, || check(lab)));
     }
-    let mut lab = args.lab(cache, on)?;
+    tally
+}
+
+/// Runs checks in guests on one kernel.
+fn in_guests(lane: Option<Lane<'_, GuestFn>>) -> Tally {
+    let mut tally = Tally::default();
+    let Some(mut lane) = lane else { return tally };
+    let lab = &mut lane.lab;
     if lab.fs == "ext4rs" {
-        match module::build(cache, &lab.parts.kernel, Variant::wanted(on)) {
+        let on = lab.parts.kernel.on;
+        match module::build(lab.cache, &lab.parts.kernel, Variant::wanted(on)) {
             Ok(path) => lab.parts.module = Some(path),
             Err(e) => {
                 println!("FAILED: no guest check can run: {e:#}");
                 tally.count(false);
-                return Ok(());
+                return tally;
             }
         }
     }
-    let mut session = Session::new(cache);
-    for (name, check) in checks {
-        tally.count(report(name, || in_session(&lab, &mut session, *check)));
+    let mut session = Session::new(lab);
+    for (lab, name, check) in lane.each() {
+        tally.count(report(name, || in_session(lab, &mut session, check)));
     }
-    Ok(())
+    tally
+}
+
+impl<'a, C: Copy> Lane<'a, C> {
+    fn each(&self) -> impl Iterator<Item = (&Lab<'a>, &'static str, C)> {
+        self.checks
+            .iter()
+            .map(|(name, check)| (&self.lab, *name, *check))
+    }
 }
 
 /// Runs a check in the session's guest; a failure or a word in the kernel log

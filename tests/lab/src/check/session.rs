@@ -3,7 +3,6 @@
 //! A guest that lives from check to check, with two scratch disks.
 
 use super::Lab;
-use crate::cache::Cache;
 use crate::kernel::On;
 use crate::machine::{Disk, Guest};
 use anyhow::{bail, Context, Result};
@@ -23,6 +22,7 @@ pub struct Session {
     mark: u64,
     /// Log of guests that this check has used up already.
     earlier: String,
+    /// Beginning of the names of the logs of checks.
     logs: PathBuf,
     checks: u32,
     /// Parts of complaints in the kernel log that the check provokes.
@@ -37,15 +37,17 @@ impl Drop for Session {
 }
 
 impl Session {
-    pub fn new(cache: &Cache) -> Self {
+    /// One for each kernel at a time.
+    pub fn new(lab: &Lab<'_>) -> Self {
         let own = std::process::id();
+        let (cache, on) = (lab.cache, lab.parts.kernel.on);
         Self {
             guest: None,
-            image: cache.path("run").join(format!("check-{own}.img")),
+            image: cache.path("run").join(format!("check-{on}-{own}.img")),
             tree: cache.path("source.tar"),
             mark: 0,
             earlier: String::new(),
-            logs: cache.path("log"),
+            logs: cache.path("log").join(format!("check-{on}")),
             checks: 0,
             expected: Vec::new(),
         }
@@ -115,9 +117,8 @@ impl Session {
 
     /// Saves the kernel log of this check and returns its path.
     pub fn keep_log(&self) -> PathBuf {
-        let path = self
-            .logs
-            .join(format!("check-{:02}.kernel.log", self.checks));
+        let name = format!("{}-{:02}.kernel.log", self.logs.display(), self.checks);
+        let path = PathBuf::from(name);
         let _ = fs::write(&path, self.log_since_begin());
         path
     }

@@ -11,6 +11,7 @@ use crate::cache::{output_of, Cache};
 use anyhow::Result;
 use clap::ValueEnum;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -23,6 +24,16 @@ pub enum On {
     Uml,
     /// User Mode Linux, the kernel with everything that finds mistakes.
     Debug,
+}
+
+impl fmt::Display for On {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Qemu => "qemu",
+            Self::Uml => "uml",
+            Self::Debug => "debug",
+        })
+    }
 }
 
 impl On {
