@@ -27,9 +27,12 @@ pub enum Claimant {
     /// `CAP_SYS_RESOURCE`, or the owner of the reserve (`s_def_resuid`, `s_def_resgid`): stops at
     /// the metadata pool.
     Privileged,
-    /// Metadata that data already promised cannot do without (extent-tree blocks in writeback,
-    /// splits at I/O completion): may take the last block.
-    Writeback,
+    /// Metadata that data cannot do without whose space is promised already (writeback), or that
+    /// frees more than it takes (removal): stops at the half of the metadata pool.
+    Promised,
+    /// Metadata that data cannot do without which is on the device already (the split of an extent
+    /// at the end of its I/O): may take the last block.
+    Completion,
 }
 
 /// Fs-wide free and set-aside blocks, free inodes and directories.
@@ -45,7 +48,7 @@ pub struct Counters {
     uncommitted: AtomicU64,
     /// `s_r_blocks_count`.
     root_reserve: AtomicU64,
-    /// Kept back for [`Claimant::Writeback`].
+    /// Kept back for [`Claimant::Promised`] and [`Claimant::Completion`].
     pool: AtomicU64,
     free_inodes: AtomicU32,
     directories: AtomicU32,
@@ -92,8 +95,15 @@ impl Counters {
         match claimant {
             Claimant::User => self.pool().saturating_add(self.root_reserve.load(Relaxed)),
             Claimant::Privileged => self.pool(),
-            Claimant::Writeback => 0,
+            Claimant::Promised => self.pool() / 2,
+            Claimant::Completion => 0,
         }
+    }
+
+    /// Whether `claimant` would get `blocks` now. Others may be faster.
+    pub fn may_have(&self, blocks: u32, claimant: Claimant) -> bool {
+        let needed = self.floor(claimant).saturating_add(blocks.into());
+        self.unclaimed.load(Relaxed) >= needed
     }
 
     /// Sets `blocks` aside.
@@ -184,7 +194,7 @@ impl Counters {
         self.mismatches.load(Relaxed)
     }
 
-    /// Blocks kept back for [`Claimant::Writeback`].
+    /// Blocks kept back for [`Claimant::Promised`] and [`Claimant::Completion`].
     pub fn pool(&self) -> u64 {
         self.pool.load(Relaxed)
     }

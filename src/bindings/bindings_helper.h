@@ -9,6 +9,7 @@
 #include <linux/bio.h>
 #include <linux/blkdev.h>
 #include <linux/buffer_head.h>
+#include <linux/bug.h>
 #include <linux/compat.h>
 #include <linux/crc32.h>
 #include <linux/crc32c.h>

@@ -106,6 +106,11 @@ kuid_t ext4rs_helper_current_fsuid(void)
 	return current_fsuid();
 }
 
+bool ext4rs_helper_WARN_ON(bool condition)
+{
+	return WARN_ON(condition);
+}
+
 /* One file a topic, as rooms grow. */
 #include "helpers/jbd2.c"
 #include "helpers/sysfs.c"
@@ -263,6 +268,16 @@ struct workqueue_struct *ext4rs_helper_alloc_reclaim_workqueue(const char *name,
 							       const char *instance)
 {
 	return alloc_workqueue("%s/%s", WQ_MEM_RECLAIM | WQ_PERCPU, 0, name, instance);
+}
+
+void ext4rs_helper_bio_first_folio(struct folio_iter *fi, struct bio *bio, int i)
+{
+	bio_first_folio(fi, bio, i);
+}
+
+void ext4rs_helper_bio_next_folio(struct folio_iter *fi, struct bio *bio)
+{
+	bio_next_folio(fi, bio);
 }
 
 void ext4rs_helper_INIT_LIST_HEAD(struct list_head *list)

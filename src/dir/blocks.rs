@@ -11,7 +11,7 @@ use crate::format::geometry::{BLOCK_BITS, BLOCK_SIZE};
 use crate::format::inode::flags;
 use crate::format::units::{LogicalBlock, PhysicalBlock};
 use crate::format::Problem;
-use crate::inode::tree_space::{TreeReader, TreeWriter};
+use crate::inode::tree_space::{Nodes, TreeReader, TreeWriter};
 use crate::inode::{self, InodeData};
 use crate::jbd_glue::Operation;
 use crate::kern::buffer::Buffer;
@@ -89,7 +89,7 @@ pub(crate) fn append(
     inode.add_bytes(BLOCK_SIZE as u64);
     let created = operation.create(run.start).and_then(|block| {
         let extent = Extent::new(at, 1, run.start, State::Written).ok_or(EINVAL)?;
-        let mut writer = TreeWriter::new(inode, operation);
+        let mut writer = TreeWriter::new(inode, operation, Nodes::Refusable);
         extents::insert(&mut writer, &mut data.i_block, extent)?;
         Ok(block)
     });

@@ -41,8 +41,10 @@ pub struct StatusTree {
     ///   holes become delayed or unwritten, delayed blocks become unwritten, unwritten ones
     ///   written. Hole to delayed counts: writeback that keeps a hole would skip dirty data.
     ///   Unwritten to written counts: a write that keeps "unwritten" would zero around itself;
-    /// - [`remove`](Self::remove), always, and [`remove_delayed`](Self::remove_delayed) when it
-    ///   removed anything.
+    /// - [`convert`](Self::convert) and [`forget`](Self::forget), always: the blocks may be in
+    ///   nobody's entry any more, and have changed all the same;
+    /// - [`remove`](Self::remove) of anything but nothing, always, and
+    ///   [`remove_delayed`](Self::remove_delayed) when it removed anything.
     ///
     /// # What does not
     ///
@@ -54,6 +56,9 @@ pub struct StatusTree {
     ///
     /// It is changed under `i_data_sem` for write *and* the ES lock, in the same critical section
     /// as the tree.
+    ///
+    /// Each of these readers has a mutant that takes its comparison away, and a test that notices
+    /// (`Documentation/races.md`).
     ///
     /// - A lookup reads it under the ES lock together with the extent, or, where the extent came
     ///   from the on-disk tree, under the ES lock while it still holds `i_data_sem` for read.

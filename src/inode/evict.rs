@@ -17,6 +17,7 @@ use crate::inode::mapping_env::InodeEnv;
 use crate::jbd_glue::{credits, Operation};
 use crate::kern::inode::Inode;
 use crate::kern::jbd2::Credits;
+use crate::kern::panic::debug_warn_on;
 use crate::kern::super_block::FreezeGuard;
 use crate::kern::time::real_seconds;
 use crate::mapper::{release_delayed, remove_blocks};
@@ -50,7 +51,8 @@ pub(crate) fn evict(inode: &Inode<Ext4>) {
     inode.clear();
 }
 
-/// At the end nothing may be reserved: all delayed data was written, or dropped with its pages.
+/// At the end nothing may be reserved: all delayed data was written, or dropped with its blocks. A
+/// file system that has stopped drops data without its blocks.
 fn check_reservation(inode: &Inode<Ext4>) {
     if inode.info().with_status(|tree| tree.delayed_blocks()) == 0 {
         return;
@@ -60,6 +62,7 @@ fn check_reservation(inode: &Inode<Ext4>) {
     if inode.sb().info().health.is_stopped() {
         return;
     }
+    debug_warn_on(true);
     if let Ok(lost) = lost {
         fs_err!(
             inode.sb(),

@@ -8,11 +8,11 @@
 //! half-way.
 
 use super::{
-    tree_space::{bytes, TreeReader, TreeWriter},
+    tree_space::{bytes, Nodes, TreeReader, TreeWriter},
     InodeData,
 };
 use crate::{
-    alloc::{self, block_goal, GroupTable, Space},
+    alloc::{self, block_goal, Claimant, GroupTable, Space},
     errortag::Tag,
     extent_status::{self, StatusTree},
     extents::{self, Found, Progress},
@@ -88,9 +88,10 @@ impl<'a> InodeEnv<'a> {
         &self,
         data: &mut InodeData,
         handle: &mut Handle<'a>,
+        nodes: Nodes,
         change: impl FnOnce(&mut TreeWriter<'_, 'a>, &mut extents::Root) -> Result<R>,
     ) -> Result<R> {
-        let mut writer = TreeWriter::new(self.inode, handle);
+        let mut writer = TreeWriter::new(self.inode, handle, nodes);
         let changed = change(&mut writer, &mut data.i_block);
         let written = super::write_inode(self.inode, data, handle);
         // Finding the data again takes this transaction: `fdatasync()` waits for it too.
@@ -107,9 +108,10 @@ impl<'a> InodeEnv<'a> {
         handle: &mut Handle<'a>,
         range: Range<LogicalBlock>,
         to: disk::State,
+        nodes: Nodes,
     ) -> Result<LogicalBlock> {
         let end = range.end;
-        let progress = self.change(data, handle, |space, root| {
+        let progress = self.change(data, handle, nodes, |space, root| {
             extents::convert(space, root, range, to)
         })?;
         Ok(match progress {
@@ -196,6 +198,7 @@ impl<'a> MapperEnv for InodeEnv<'a> {
         data: &mut InodeData,
         handle: &mut Handle<'a>,
         extent: extent_status::Extent,
+        promised: bool,
     ) -> Result {
         let (state, at) = match extent.state() {
             extent_status::State::Written(at) => (disk::State::Written, at),
@@ -203,7 +206,12 @@ impl<'a> MapperEnv for InodeEnv<'a> {
             extent_status::State::Delayed | extent_status::State::Hole => return Err(EINVAL),
         };
         let extent = disk::Extent::new(extent.start(), extent.len(), at, state).ok_or(EINVAL)?;
-        self.change(data, handle, |space, root| {
+        let nodes = if promised {
+            Nodes::Reserved(Claimant::Promised)
+        } else {
+            Nodes::Refusable
+        };
+        self.change(data, handle, nodes, |space, root| {
             extents::insert(space, root, extent)
         })
     }
@@ -214,7 +222,8 @@ impl<'a> MapperEnv for InodeEnv<'a> {
         handle: &mut Handle<'a>,
         range: Range<LogicalBlock>,
     ) -> Result<LogicalBlock> {
-        self.tree_set_state(data, handle, range, disk::State::Written)
+        let nodes = Nodes::Reserved(Claimant::Completion);
+        self.tree_set_state(data, handle, range, disk::State::Written, nodes)
     }
 
     fn tree_remove(
@@ -224,7 +233,8 @@ impl<'a> MapperEnv for InodeEnv<'a> {
         range: Range<LogicalBlock>,
     ) -> Result<LogicalBlock> {
         let start = range.start;
-        let progress = self.change(data, handle, |space, root| {
+        let nodes = Nodes::Reserved(Claimant::Promised);
+        let progress = self.change(data, handle, nodes, |space, root| {
             extents::remove(space, root, range)
         })?;
         Ok(match progress {
@@ -239,7 +249,7 @@ impl<'a> MapperEnv for InodeEnv<'a> {
         handle: &mut Handle<'a>,
         shift: Shift,
     ) -> Result<Option<Shift>> {
-        let progress = self.change(data, handle, |space, root| match shift {
+        let progress = self.change(data, handle, Nodes::Refusable, |space, root| match shift {
             Shift::Down { from, by } => extents::shift_left(space, root, from, by),
             Shift::Up { from, end, by } => extents::shift_right(space, root, from..end, by),
         })?;
@@ -256,7 +266,8 @@ impl<'a> MapperEnv for InodeEnv<'a> {
         handle: &mut Handle<'a>,
         range: Range<LogicalBlock>,
     ) -> Result<LogicalBlock> {
-        self.tree_set_state(data, handle, range, disk::State::Unwritten)
+        let nodes = Nodes::Refusable;
+        self.tree_set_state(data, handle, range, disk::State::Unwritten, nodes)
     }
 
     fn allocate(&self, _data: &mut InodeData, handle: &mut Handle<'a>, want: Want) -> Result<Run> {

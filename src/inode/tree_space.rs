@@ -65,16 +65,34 @@ impl TreeView for TreeReader<'_> {
     }
 }
 
+/// What a change of a tree may take for the nodes that it adds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Nodes {
+    /// What the current task can have: it can be refused.
+    Refusable,
+    /// A part of what is kept back, too.
+    Reserved(Claimant),
+}
+
 /// The tree of an inode, to be changed in a running operation.
 pub(crate) struct TreeWriter<'a, 'j> {
     inode: &'a Inode<Ext4>,
     operation: &'a mut Operation<'j>,
+    nodes: Nodes,
 }
 
 impl<'a, 'j> TreeWriter<'a, 'j> {
     /// Of `inode`, in `operation`.
-    pub(crate) fn new(inode: &'a Inode<Ext4>, operation: &'a mut Operation<'j>) -> Self {
-        Self { inode, operation }
+    pub(crate) fn new(
+        inode: &'a Inode<Ext4>,
+        operation: &'a mut Operation<'j>,
+        nodes: Nodes,
+    ) -> Self {
+        Self {
+            inode,
+            operation,
+            nodes,
+        }
     }
 }
 
@@ -150,13 +168,17 @@ impl TreeSpace for TreeWriter<'_, '_> {
                 1,
             )
         });
+        let claimant = match self.nodes {
+            Nodes::Refusable if groups.counters().may_have(1, Claimant::User) => Claimant::User,
+            Nodes::Refusable => groups.claimant(),
+            Nodes::Reserved(claimant) => claimant,
+        };
         let request = Request {
             goal,
             contiguous: false,
             want: 1,
             min: 1,
-            // Data that has space already cannot do without the node.
-            space: Space::Now(Claimant::Writeback),
+            space: Space::Now(claimant),
         };
         let run = alloc::allocate_blocks(groups, self.operation, request)?;
         self.inode.add_bytes(bytes(1));

@@ -16,7 +16,7 @@
 //! | unwritten blocks            | worker       | conversion, size, then as above             |
 //! | past the on-disk size       | worker       | size, then as above                         |
 //! | the tail that a grow awaits | worker       | size, then as above; later blocks come after |
-//! | anything, `data_err=abort`  | worker       | aborts the journal if the device failed     |
+//! | what the device did not take | worker      | error to the mapping; `data_err=abort`: stops the fs |
 //!
 //! The folios' writeback ends last, so waiting for it is waiting for all of this; `fsync()` and
 //! truncate rely on that.
@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     errortag::Tag,
+    here,
     inode::mapping_env::InodeEnv,
     kern::{
         inode::Inode,
@@ -37,7 +38,7 @@ use crate::{
         writeback::{Dirty, Writeback},
     },
     mapper::{convert_unwritten, Intent, MapperEnv, Operation},
-    Ext4,
+    superblock, Ext4,
 };
 use core::ops::Range;
 use kernel::prelude::*;
@@ -88,14 +89,7 @@ impl Writeback for Ext4Writeback {
     }
 
     fn needs_worker(inode: &Inode<Ext4>, range: Range<u64>) -> bool {
-        let fs = inode.sb().info();
-        let worker = range.end > inode.info().disk_size()
-            || fs.options().data_err_abort
-            || inode.info().growth(|grow| grow.waits_for(&range));
-        if !worker {
-            fs.writeback.completions_interrupt.add(1);
-        }
-        worker
+        range.end > inode.info().disk_size() || inode.info().growth(|grow| grow.waits_for(&range))
     }
 }
 
@@ -132,6 +126,10 @@ impl Completion for Ext4Writeback {
         done
     }
 
+    fn completed_in_place(inode: &Inode<Ext4>) {
+        inode.sb().info().writeback.completions_interrupt.add(1);
+    }
+
     fn merged(inode: &Inode<Ext4>, n: u32) {
         inode.sb().info().writeback.completions_merged.add(n);
     }
@@ -148,8 +146,9 @@ fn failed(inode: &Inode<Ext4>, finished: &Finished, error: Error) {
         finished.range.start,
         finished.range.end
     );
-    if let Some(journal) = fs.journal().filter(|_| fs.options().data_err_abort) {
-        journal.abort(error);
+    if fs.options().data_err_abort {
+        let at = here!().inode(inode.ino());
+        superblock::health::fatal(inode.sb(), at, error, "data_err=abort");
     }
 }
 
@@ -177,11 +176,17 @@ pub(super) fn record(inode: &Inode<Ext4>, finished: &Finished, ends_grow: bool) 
     let mut handle = env.start_handle(Operation::Convert)?;
     // The size first: if the conversion has to go on in another transaction, a crash between the
     // two shows zeros. The other way round there would be written blocks past the end.
-    let mut result = size::written(inode, &mut handle, finished.range.end, ends_grow);
-    if result.is_ok() && finished.unwritten {
-        let blocks = blocks_of(finished.range.clone());
-        result = convert_unwritten(&env, blocks, Some(&mut handle));
+    let sized = size::written(inode, &mut handle, finished.range.end, ends_grow);
+    if sized.is_err() || !finished.unwritten {
+        let stopped = env.stop_handle(handle);
+        return sized.and(stopped);
     }
-    let stopped = env.stop_handle(handle);
-    result.and(stopped)
+    let blocks = blocks_of(finished.range.clone());
+    let converted = convert_unwritten(&env, blocks.clone(), Some(&mut handle));
+    env.stop_handle(handle)?;
+    match converted {
+        // No space to split an extent. Without a handle open it can be waited for.
+        Err(error) if error == ENOSPC => convert_unwritten(&env, blocks, None),
+        converted => converted,
+    }
 }

@@ -229,6 +229,8 @@ unsafe extern "C" fn init_fs_context<F: Mount>(fc: *mut bindings::fs_context) ->
     unsafe {
         (*fc).fs_private = KBox::into_raw(params).cast();
         (*fc).ops = Operations::<F>::TABLE.as_ptr();
+        // Files carry change counters, always. CAST: the flag is a bit of the lower half.
+        (*fc).sb_flags |= flags::I_VERSION as c_uint;
     }
     0
 }

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Completions of writeback that need task context (`struct iomap_ioend`).
+//! Completions of writeback (`struct iomap_ioend`).
 //!
-//! Each inode has a [`CompletionQueue`]. The bio's end, often in an interrupt, puts the ioend on
-//! the queue and wakes the queue's work item; the work item takes all that is there, sorts and
-//! merges it, hands each merged stretch to [`Completion::complete`], and only then ends the
-//! folios' writeback. So whoever waited for a folio's writeback has also waited for what the
-//! completion changed in the file's metadata.
+//! Where the metadata stays as it is and the device took the data, the folios' writeback ends where
+//! the bio does, often in an interrupt.
+//!
+//! All else needs task context, and for that each inode has a [`CompletionQueue`]. The bio's end
+//! puts the ioend on the queue and wakes the queue's work item; the work item takes all that is
+//! there, sorts and merges it, hands each merged stretch to [`Completion::complete`], and only then
+//! ends the folios' writeback. So whoever waited for a folio's writeback has also waited for what
+//! the completion changed in the file's metadata.
 //!
 //! Lock order: the queue's spinlock is innermost, taken with interrupts off. `complete` runs
 //! without locks, inside a NOFS scope.
@@ -49,6 +52,9 @@ pub(crate) trait Completion: Sized + 'static {
     /// Records in the metadata that `finished` is on the device, or not. May sleep and start a
     /// transaction. An error makes the folios' writeback fail as an I/O error does.
     fn complete(inode: &Inode<Self::Fs>, finished: &Finished) -> Result;
+
+    /// Notes that a bio's completion ended where the bio did. Called in any context.
+    fn completed_in_place(inode: &Inode<Self::Fs>);
 
     /// Notes that `n` ioends were merged into another one.
     fn merged(inode: &Inode<Self::Fs>, n: u32);
@@ -103,6 +109,38 @@ impl<C: Completion> CompletionQueue<C> {
     pub(crate) fn drain(&self) {
         // SAFETY: The item is initialised, and it stays while `self` is borrowed.
         unsafe { bindings::flush_work(self.work.get()) };
+    }
+}
+
+/// Completes the ioend where its bio ends, if the device takes the data; an error goes to the
+/// worker.
+pub(super) fn complete_in_place<C: Completion>(ioend: &mut bindings::iomap_ioend) {
+    ioend.io_bio.bi_end_io = Some(end_in_place::<C>);
+}
+
+/// # Safety
+///
+/// Called at the end of a bio that lies in an ioend of an inode of `C::Fs`.
+unsafe extern "C" fn end_in_place<C: Completion>(bio: *mut bindings::bio) {
+    // SAFETY: By the function's contract; from here the ioend is ours alone, and it holds the
+    // folios, which are under writeback. With the last of them the inode may go.
+    unsafe {
+        if (*bio).bi_status != 0 {
+            return end_bio::<C>(bio);
+        }
+        let ioend: *mut bindings::iomap_ioend =
+            kernel::container_of!(bio, bindings::iomap_ioend, io_bio);
+        let inode = (*ioend).io_inode;
+        C::completed_in_place(Inode::<C::Fs>::from_raw(inode));
+        // As iomap does it for bios that are left to itself. Those it asks nobody about when they
+        // fail.
+        let mut part = core::mem::zeroed::<bindings::folio_iter>();
+        bindings::bio_first_folio(&mut part, bio, 0);
+        while !part.folio.is_null() {
+            bindings::iomap_finish_folio_write(inode, part.folio, part.length);
+            bindings::bio_next_folio(&mut part, bio);
+        }
+        bindings::bio_put(bio);
     }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `errors=panic` (`include/linux/panic.h`).
+//! Stopping the machine, and being loud (`include/linux/panic.h`, `include/asm-generic/bug.h`).
 
 use crate::bindings;
 use kernel::prelude::*;
@@ -24,5 +24,14 @@ pub fn panic_unless_going_down(id: &CStr) {
             c"ext4rs (%s): panic forced after an error\n".as_char_ptr(),
             id.as_char_ptr(),
         )
+    }
+}
+
+/// Warns with a stack trace where `wrong` holds, in a debug build: what cannot be unless there is a
+/// bug of ours. A release build has the message of the caller alone.
+pub fn debug_warn_on(wrong: bool) {
+    if cfg!(CONFIG_EXT4RS_DEBUG) {
+        // SAFETY: It may be called anywhere.
+        unsafe { bindings::WARN_ON(wrong) };
     }
 }

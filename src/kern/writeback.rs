@@ -8,7 +8,7 @@
 
 use super::{
     inode::Inode,
-    ioend::{complete_in_worker, Completion},
+    ioend::{complete_in_place, complete_in_worker, Completion},
     iomap::{Extent, Map},
     nofs::NoFs,
 };
@@ -51,7 +51,7 @@ pub(crate) trait Writeback: Completion {
     fn discard(inode: &Inode<Self::Fs>, range: Range<u64>, cause: Error);
 
     /// Whether the completion of `range` needs the worker even where the blocks were written
-    /// before. Unwritten blocks always do.
+    /// before, and the device takes them. Unwritten blocks and errors always do.
     fn needs_worker(inode: &Inode<Self::Fs>, range: Range<u64>) -> bool;
 }
 
@@ -132,6 +132,8 @@ unsafe extern "C" fn writeback_submit<W: Writeback>(
             || W::needs_worker(inode, start..end)
         {
             complete_in_worker::<W>(ioend);
+        } else {
+            complete_in_place::<W>(ioend);
         }
         bindings::iomap_ioend_writeback_submit(wpc, error)
     }

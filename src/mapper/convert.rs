@@ -11,7 +11,8 @@ use kernel::prelude::*;
 
 /// Makes the unwritten blocks of `range` written; others in it stay what they are.
 ///
-/// Without a `handle`, one is started and stopped. One that the caller brings has credits for
+/// Without a `handle`, one is started and stopped, and freed blocks that wait for a commit are
+/// waited for where a split finds no space. One that the caller brings has credits for
 /// [`Operation::Convert`] and may go on in a new transaction for a long range; what the caller
 /// does under it afterwards (the on-disk size) comes later than the conversion, or with it.
 ///
@@ -29,11 +30,18 @@ pub fn convert_unwritten<E: MapperEnv>(
     match handle {
         Some(handle) => convert(env, range, handle),
         None => {
-            let mut own = env.start_handle(Operation::Convert)?;
-            let converted = convert(env, range, &mut own);
-            let stopped = env.stop_handle(own);
-            converted?;
-            stopped
+            let mut attempts = 0;
+            loop {
+                let mut own = env.start_handle(Operation::Convert)?;
+                let converted = convert(env, range.clone(), &mut own);
+                let stopped = env.stop_handle(own);
+                match converted.and(stopped) {
+                    Err(error) if error == ENOSPC && env.wait_for_space(attempts) => {
+                        attempts = attempts.saturating_add(1);
+                    }
+                    done => return done,
+                }
+            }
         }
     }
 }

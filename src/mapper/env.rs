@@ -101,20 +101,23 @@ pub trait MapperEnv {
     fn tree_lookup(&self, data: &Self::Data, at: LogicalBlock) -> Result<Extent>;
 
     /// Puts a written or unwritten extent of at most [`super::size::MAX_RUN`] blocks into a hole
-    /// of the on-disk tree.
+    /// of the on-disk tree. `promised`: its space was reserved when the data was accepted, so what
+    /// the tree takes for itself may come out of what is kept back for such data.
     ///
     /// # Errors
     ///
-    /// Those of tree and journal; nothing has changed then.
+    /// `ENOSPC`, those of tree and journal; nothing has changed then.
     fn tree_insert(
         &self,
         data: &mut Self::Data,
         handle: &mut Self::Handle,
         extent: Extent,
+        promised: bool,
     ) -> Result;
 
     /// Makes the unwritten blocks of `range` written, from its start upwards. Returns up to where
-    /// it came; before `range.end` where the transaction is full.
+    /// it came; before `range.end` where the transaction is full. An extent that has to be split
+    /// may take the last block there is.
     ///
     /// # Errors
     ///

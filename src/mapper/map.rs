@@ -315,7 +315,11 @@ fn allocate<E: MapperEnv>(
     };
     let extent = Extent::new(want.at, run.len, state).filter(|e| e.len() <= want.len);
     let inserted = match extent {
-        Some(extent) => env.tree_insert(&mut data, handle, extent).map(|()| extent),
+        Some(extent) => {
+            let promised = blank.is_delayed();
+            let inserted = env.tree_insert(&mut data, handle, extent, promised);
+            inserted.map(|()| extent)
+        }
         None => Err(EINVAL),
     };
     let extent = match inserted {

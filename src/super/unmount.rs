@@ -6,6 +6,7 @@ use super::info::SuperInfo;
 use super::write_out;
 use crate::alloc::GroupTable;
 use crate::kern::log::{log, Level};
+use crate::kern::panic::debug_warn_on;
 use core::sync::atomic::Ordering::Relaxed;
 use kernel::prelude::*;
 
@@ -50,6 +51,7 @@ fn check_counters(info: &SuperInfo) {
     let Ok(groups) = info.groups() else {
         return;
     };
+    debug_warn_on(groups.counters().reserved() != 0);
     let (reserved, mismatches) = (groups.counters().reserved(), groups.counters().mismatches());
     if reserved != 0 || mismatches != 0 {
         log(

@@ -12,6 +12,7 @@ mod grow;
 mod hostile;
 mod ops;
 mod race;
+mod split;
 mod tree;
 mod verdicts;
 
@@ -35,9 +36,8 @@ enum Command {
     Race {
         dir: PathBuf,
         device: String,
-        /// Only the races whose name contains this
-        #[arg(default_value = "")]
-        only: String,
+        /// Only the races whose names contain one of these
+        only: Vec<String>,
     },
     /// Each operation with its n-th allocation or request failing, for all n.
     Faults {
@@ -75,6 +75,8 @@ enum Command {
     },
     /// Fill the file system at DIR, verify, empty it, three times.
     Fill { dir: PathBuf },
+    /// Fill the file system at DIR, and write into what was allocated ahead.
+    Split { dir: PathBuf },
     /// Print all that must survive a remount, for every file below DIR.
     Snapshot { dir: PathBuf },
     /// Compare the files below DIR with a list as sha256sum prints it.
@@ -112,6 +114,7 @@ fn main() -> Result<()> {
             bases,
         } => hostile::run(&fs, &cases, from, &bases),
         Command::Fill { dir } => fill::run(&dir),
+        Command::Split { dir } => split::run(&dir),
         Command::Snapshot { dir } => tree::snapshot(&dir),
         Command::Compare { dir, list, without } => tree::compare(&dir, &list, &without),
     }

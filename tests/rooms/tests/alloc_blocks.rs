@@ -37,7 +37,7 @@ fn request(goal: u64, want: u32) -> Request {
         contiguous: false,
         want,
         min: 1,
-        space: Space::Now(Claimant::Writeback),
+        space: Space::Now(Claimant::Completion),
     }
 }
 
@@ -315,8 +315,17 @@ fn reserves_are_kept() {
     assert_eq!(counters.report().available_blocks, 0);
     assert_eq!(counters.reserve(101, Claimant::Privileged), Err(ENOSPC));
     counters.reserve(100, Claimant::Privileged).unwrap();
-    counters.reserve(pool, Claimant::Writeback).unwrap();
-    assert_eq!(counters.reserve(1, Claimant::Writeback), Err(ENOSPC));
+    assert_eq!(
+        counters.reserve(pool - pool / 2 + 1, Claimant::Promised),
+        Err(ENOSPC)
+    );
+    counters
+        .reserve(pool - pool / 2, Claimant::Promised)
+        .unwrap();
+    assert_eq!(counters.reserve(1, Claimant::Promised), Err(ENOSPC));
+    // That one is on the device already.
+    counters.reserve(pool / 2, Claimant::Completion).unwrap();
+    assert_eq!(counters.reserve(1, Claimant::Completion), Err(ENOSPC));
     assert_eq!(counters.reserved(), u64::from(free));
     counters.unreserve(free);
     assert_eq!((counters.reserved(), counters.mismatches()), (0, 0));

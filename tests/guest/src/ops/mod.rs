@@ -13,6 +13,8 @@ mod names;
 mod space;
 mod state;
 
+pub use direct::Aligned;
+
 use crate::verdicts::Verdicts;
 use anyhow::{bail, Result};
 use rustix::io::Errno;

@@ -11,7 +11,7 @@ use rustix::fs::{fallocate, seek, stat, FallocateFlags as Flags, SeekFrom};
 use rustix::io::Errno;
 use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::process::Command;
 
@@ -21,6 +21,7 @@ pub const TESTS: &[Test] = &[
     ("punch_hole", punch_hole),
     ("zero_range", zero_range),
     ("zero_range_over_dirty_unwritten", zero_dirty_unwritten),
+    ("write_zeroes", write_zeroes),
     ("collapse_range", collapse_range),
     ("insert_range", insert_range),
     ("moves_refused", moves_refused),
@@ -28,6 +29,7 @@ pub const TESTS: &[Test] = &[
     ("random_changes", random_changes),
     ("holes_and_data", holes_and_data),
     ("extents_reported", extents_reported),
+    ("block_map_of_dirty_data", block_map_of_dirty_data),
     ("swap_file", swap_file),
 ];
 
@@ -179,6 +181,27 @@ fn zero_dirty_unwritten(d: &Path) -> Result<()> {
         expect_data(&p, &data, "zeros over dirty data")?;
     }
     Ok(())
+}
+
+/// `WRITE_ZEROES` is for devices that can write zeros by themselves; others refuse it, and the
+/// file stays as it is.
+fn write_zeroes(d: &Path) -> Result<()> {
+    let p = d.join("file");
+    let (f, mut data) = patterned(&p, 100_000, true)?;
+    let device = f.metadata()?.dev();
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let limit = format!("/sys/dev/block/{major}:{minor}/queue/write_zeroes_unmap_max_hw_bytes");
+    let able = std::fs::read_to_string(limit).is_ok_and(|bytes| bytes.trim() != "0");
+    // `FALLOC_FL_WRITE_ZEROES`, newer than the crate
+    let mode = Flags::from_bits_retain(0x80);
+    let done = fallocate(&f, mode, 8192, 20_480);
+    if able {
+        done?;
+        data[8192..28_672].fill(0);
+    } else {
+        refused(done, Errno::OPNOTSUPP, "a device that cannot write zeros")?;
+    }
+    expect_data(&p, &data, "zeros that the device writes")
 }
 
 fn collapse_range(d: &Path) -> Result<()> {
@@ -425,6 +448,25 @@ fn extents(p: &Path, sync: bool) -> Result<Vec<(u64, u64, String)>> {
         found.push((first.parse()?, length.parse()?, flags));
     }
     Ok(found)
+}
+
+/// `FIBMAP` of data that has no blocks yet: it gets some.
+fn block_map_of_dirty_data(d: &Path) -> Result<()> {
+    let p = d.join("file");
+    let f = read_write(&p)?;
+    f.write_all_at(&pattern(1, 0, 3 * 4096), 0)?;
+    let out = Command::new("filefrag").arg("-B").arg(&p).output()?;
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    check!(
+        text.contains(": 1 extent found"),
+        "the blocks of dirty data: {text}"
+    );
+    same!(
+        extents(&p, false)?,
+        [(0, 3, "last".to_owned())],
+        "after that"
+    );
+    Ok(())
 }
 
 fn extents_reported(d: &Path) -> Result<()> {

@@ -6,7 +6,7 @@ use super::{check, pattern, same, Test};
 use anyhow::{Context, Result};
 use rustix::fs::{chownat, stat, statvfs, utimensat, AtFlags, Gid, Timespec, Timestamps, Uid, CWD};
 use std::fs::{self, File, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
@@ -20,6 +20,7 @@ pub const TESTS: &[Test] = &[
     ("statfs", statfs),
     ("blocks_counted", blocks_counted),
     ("fsync_after_reload", fsync_after_reload),
+    ("reservations_shown", reservations_shown),
 ];
 
 fn chmod(d: &Path) -> Result<()> {
@@ -256,4 +257,50 @@ fn commits() -> Result<u64> {
         sum += first.parse::<u64>().with_context(|| info.clone())?;
     }
     Ok(sum)
+}
+
+/// `delayed_allocation_blocks` of the file system that `p` is on.
+fn delayed_blocks(p: &Path) -> Result<u64> {
+    let device = stat(p)?.st_dev;
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let node = fs::canonicalize(format!("/sys/dev/block/{major}:{minor}"))?;
+    let name = node.file_name().context("a device without a name")?;
+    for kind in ["ext4rs", "ext4"] {
+        let file = Path::new("/sys/fs").join(kind).join(name);
+        if let Ok(text) = fs::read_to_string(file.join("delayed_allocation_blocks")) {
+            return Ok(text.trim().parse()?);
+        }
+    }
+    anyhow::bail!("no delayed_allocation_blocks for {name:?}")
+}
+
+/// What is reserved for data that has no blocks yet, and that it comes back: when the data is
+/// written, cut off, and gone with its file.
+fn reservations_shown(d: &Path) -> Result<()> {
+    rustix::fs::sync();
+    same!(delayed_blocks(d)?, 0, "reserved when all is written");
+    let path = d.join("file");
+    let data = pattern(1, 0, 100 * 4096);
+    let dirty = || -> Result<File> {
+        let file = File::create(&path)?;
+        file.write_all_at(&data, 0)?;
+        same!(delayed_blocks(d)?, 100, "reserved for 100 dirty blocks");
+        Ok(file)
+    };
+    dirty()?.sync_all()?;
+    same!(delayed_blocks(d)?, 0, "reserved after fsync");
+    fs::remove_file(&path)?;
+    let file = dirty()?;
+    file.set_len(30 * 4096)?;
+    // Those that stay may be written out first.
+    let left = delayed_blocks(d)?;
+    check!(left <= 30, "{left} blocks reserved for a file of 30");
+    file.set_len(0)?;
+    same!(delayed_blocks(d)?, 0, "reserved for an empty file");
+    drop(file);
+    fs::remove_file(&path)?;
+    drop(dirty()?);
+    fs::remove_file(&path)?;
+    same!(delayed_blocks(d)?, 0, "reserved for a file that is gone");
+    Ok(())
 }

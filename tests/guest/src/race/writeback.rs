@@ -23,6 +23,7 @@ pub const RACES: &[Race] = &[
     ("reclaim_before_submission", reclaim_before_submission),
     ("truncate_before_completion", truncate_before_completion),
     ("punch_before_completion", punch_before_completion),
+    ("fsync_waits_for_completion", fsync_waits_for_completion),
     ("overwrite_before_completion", overwrite_before_completion),
     ("read_before_completion", read_before_completion),
     ("read_during_truncate", read_during_truncate),
@@ -199,6 +200,17 @@ fn punch_before_completion(scene: &Scene) -> Result<()> {
     scene.judge(&file, &blocks(&[Some(0), None, Some(2)]), 2)
 }
 
+/// Data is not on disk before what leads to it is recorded.
+fn fsync_waits_for_completion(scene: &Scene) -> Result<()> {
+    let file = scene.delayed(2)?;
+    let tag = scene.knobs.tag("completion");
+    let fsync = held_fsync(&file, &tag)?;
+    fsync.must_wait("fsync of data that is not recorded")?;
+    tag.release()?;
+    fsync.join("fsync")??;
+    scene.judge(&file, &blocks(&[Some(0), Some(1)]), 2)
+}
+
 /// New data for a folio under writeback goes to the page cache, and to the disk
 /// with the next writeback.
 fn overwrite_before_completion(scene: &Scene) -> Result<()> {
@@ -356,8 +368,8 @@ fn truncate_of_direct_write(scene: &Scene) -> Result<()> {
     scene.judge(&file, &[], 0)
 }
 
-/// A large folio stays whole when the file is cut inside it, because a pipe
-/// refers to it. A store before the end dirties all of it; then the file grows,
+/// A large folio stays when the file is cut inside it, because it is dirty, and
+/// whole, because a pipe refers to it. A store before the end dirties all of it; then the file grows,
 /// and the writeback meets dirty blocks for which nothing was reserved.
 fn store_in_large_folio_then_grow(scene: &Scene) -> Result<()> {
     let file = scene.open()?;
@@ -370,6 +382,7 @@ fn store_in_large_folio_then_grow(scene: &Scene) -> Result<()> {
     let page = BLOCK as usize;
     let spliced = rustix::pipe::splice(&file, Some(&mut from), &writer, None, page, flags)?;
     ensure!(spliced == page, "spliced {spliced} bytes");
+    file.write_all_at(&[7], 0)?;
     file.set_len(BLOCK + 100)?;
     let store = format!(
         "xfs_io -c 'mmap -rw 0 {}' -c 'mwrite -S 9 {BLOCK} 50' {}",

@@ -4,9 +4,10 @@
 //! error; the kernel must not trip, nothing may leak, and the file system must
 //! be whole once the fault is gone.
 
-use super::session::Session;
+use super::session::{Session, LIMIT as SESSION_LIMIT};
 use super::Lab;
-use anyhow::Result;
+use crate::machine::End;
+use anyhow::{ensure, Result};
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(1800);
@@ -131,5 +132,101 @@ pub fn read_only_device(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
         blockdev --setrw $DEV",
     )?;
     s.e2fsck()?;
+    Ok(String::new())
+}
+
+/// Two blocks of data that the device does not take, on a device that is whole
+/// otherwise, so that the journal works: block 7 of /file, which is written, and
+/// block 3 of /ahead, which is not.
+fn bad_data(lab: &Lab<'_>, s: &mut Session) -> Result<()> {
+    io_errors_are_expected(s);
+    s.fresh(lab, "256M", "")?;
+    s.sh(
+        lab,
+        "mount -t $FS $DEV /mnt || exit 1
+        dd if=/dev/urandom of=/mnt/file bs=4k count=16 2>/dev/null && fallocate -l 64k /mnt/ahead || exit 1
+        umount /mnt
+        place() { debugfs -R \"bmap $1 $2\" $DEV 2>/dev/null | cut -d' ' -f1; }
+        size=$(blockdev --getsz $DEV); at=0
+        for block in $( { place /file 7; place /ahead 3; } | sort -n ); do
+            bad=$((block * 8))
+            echo \"$at $((bad - at)) linear $DEV $at\"; echo \"$bad 8 error\"
+            at=$((bad + 8))
+        done > /tmp/table
+        echo \"$at $((size - at)) linear $DEV $at\" >> /tmp/table
+        [ $(grep -c error /tmp/table) = 2 ] || { cat /tmp/table; exit 1; }
+        dmsetup create bad < /tmp/table",
+    )
+    .map(|_| ())
+}
+
+/// The functions of the scripts below: an overwrite of one block, which is on
+/// disk when it returns; how many completions needed the worker.
+const OVERWRITE: &str = "
+    overwrite() { dd if=/dev/zero of=/mnt/$1 bs=4k seek=$2 count=1 conv=notrunc,fsync 2>/tmp/said; }
+    refused() { ! overwrite $1 $2 || { echo \"$1 $2 was written\"; exit 1; }
+        grep -q 'Input/output error' /tmp/said || { cat /tmp/said; exit 1; }; }
+    counter() { sed -n \"s/^completions_$1 //p\" /proc/fs/$FS/$(dmsetup info -c --noheadings -o blkdevname bad)/writeback; }";
+
+/// `data_err=`: an overwrite that the device takes completes in the interrupt
+/// either way. One that it does not is reported, and stops the file system only
+/// where that was asked for.
+pub fn data_errors(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    bad_data(lab, s)?;
+    for (answer, file, block) in [
+        ("ignore", "file", 7),
+        ("ignore", "ahead", 3),
+        ("abort", "file", 7),
+        ("abort", "ahead", 3),
+    ] {
+        let after = match answer {
+            "ignore" => "touch /mnt/after && rm /mnt/after && overwrite file 4",
+            _ => {
+                "! touch /mnt/after 2>/tmp/said || { echo 'the file system goes on'; exit 1; }
+                grep -q 'Read-only file system' /tmp/said"
+            }
+        };
+        s.sh(
+            lab,
+            &format!(
+                "{OVERWRITE}
+                mount -t $FS -o data_err={answer},errors=remount-ro /dev/mapper/bad /mnt || exit 1
+                if [ $FS = ext4rs ]; then i=$(counter interrupt) w=$(counter worker); fi
+                overwrite file 3 || {{ cat /tmp/said; exit 1; }}
+                if [ $FS = ext4rs ]; then
+                    [ $(counter interrupt) -gt $i ] || {{ echo 'the overwrite did not complete in the interrupt'; exit 1; }}
+                    [ $(counter worker) = $w ] || {{ echo 'the overwrite went to the worker'; exit 1; }}
+                fi
+                refused {file} {block}
+                {after} || {{ cat /tmp/said; exit 1; }}
+                umount /mnt && e2fsck -fp /dev/mapper/bad > /dev/null
+                [ $? -le 1 ]"
+            ),
+        )?;
+        s.e2fsck()?;
+    }
+    s.sh(lab, "dmsetup remove bad")?;
+    Ok("4 errors".into())
+}
+
+/// `data_err=abort` with `errors=panic` stops the machine.
+pub fn data_error_panics(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    bad_data(lab, s)?;
+    s.expected
+        .extend(["Kernel panic - not syncing: ", "Call Trace"].map(String::from));
+    let script = format!(
+        "FS={} {OVERWRITE}
+        mount -t $FS -o data_err=abort,errors=panic /dev/mapper/bad /mnt || exit 1
+        overwrite file 7; touch /mnt/after; echo still here",
+        lab.fs
+    );
+    let (end, text) = s.guest(lab)?.capture(&script, SESSION_LIMIT)?;
+    let log = s.log_since_begin();
+    s.discard();
+    ensure!(
+        end == End::Gone && log.contains("panic forced after"),
+        "the kernel did not panic: {}",
+        text.trim()
+    );
     Ok(String::new())
 }

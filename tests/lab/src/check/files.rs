@@ -222,6 +222,46 @@ pub fn operations_on_ext4(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     operations_as(lab, s, "ext4")
 }
 
+/// The change counter of a file and of a directory (`i_version`) moves with what
+/// C ext4 counts.
+pub fn change_counters(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    let mut counts = Vec::new();
+    for fs in [&lab.fs, "ext4"] {
+        s.fresh(lab, "64M", "")?;
+        let text = s.sh(
+            lab,
+            &format!(
+                "set -e
+                mount -t {fs} $DEV /mnt
+                mkdir /mnt/dir
+                echo one > /mnt/dir/file; sleep 0.1
+                echo two >> /mnt/dir/file; sleep 0.1
+                chmod 600 /mnt/dir/file
+                truncate -s 5 /mnt/dir/file; truncate -s 5 /mnt/dir/file
+                ln /mnt/dir/file /mnt/dir/other; mv /mnt/dir/other /mnt/dir/third; rm /mnt/dir/third
+                xfs_io -f -c 'falloc 0 8k' /mnt/dir/mapped; sleep 0.1
+                xfs_io -c 'mmap -rw 0 4k' -c 'mwrite 0 4k' /mnt/dir/mapped
+                cat /mnt/dir/file > /dev/null
+                umount /mnt
+                for f in /dir /dir/file /dir/mapped; do debugfs -R \"stat $f\" $DEV 2>/dev/null | grep -o 'Version: .*'; done"
+            ),
+        )?;
+        s.e2fsck()?;
+        counts.push(text);
+    }
+    let (found, expected) = (counts.first(), counts.last());
+    ensure!(
+        found == expected,
+        "the counters are {found:?}, with C ext4 {expected:?}"
+    );
+    Ok(counts
+        .concat()
+        .lines()
+        .take(3)
+        .collect::<Vec<_>>()
+        .join(", "))
+}
+
 /// Writes until the disk is full, twice: nothing accepted is lost, nothing
 /// leaks, and no reservation stays behind.
 pub fn full_disk(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
@@ -229,6 +269,19 @@ pub fn full_disk(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     let text = s.sh(
         lab,
         "mount -t $FS $DEV /mnt && guest fill /mnt; r=$?
+        umount /mnt; exit $r",
+    )?;
+    s.e2fsck()?;
+    Ok(text.lines().last().unwrap_or_default().to_owned())
+}
+
+/// Writes into blocks that were allocated ahead on a disk that has no other: the
+/// splits of their extents take what is kept back for that.
+pub fn splits_on_a_full_disk(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    s.fresh(lab, "96M", "-N 2000")?;
+    let text = s.sh(
+        lab,
+        "mount -t $FS $DEV /mnt && guest split /mnt; r=$?
         umount /mnt; exit $r",
     )?;
     s.e2fsck()?;
@@ -270,13 +323,21 @@ pub fn fio(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
 
 /// fsx: random operations on one file, with mmap, checked against a model.
 pub fn fsx(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    fsx_with(lab, s, "delalloc", 12_000)
+}
+
+/// The same where a write allocates its blocks at once.
+pub fn fsx_nodelalloc(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    fsx_with(lab, s, "nodelalloc", 6_000)
+}
+
+fn fsx_with(lab: &Lab<'_>, s: &mut Session, options: &str, operations: u32) -> Result<String> {
     s.fresh(lab, "256M", "")?;
-    let operations = 12_000;
     s.sh(
         lab,
         &format!(
             "set -e
-            mount -t $FS $DEV /mnt
+            mount -t $FS -o {options} $DEV /mnt
             cat > /tmp/fsx.toml <<'END'
 flen = 262144
 [opsize]

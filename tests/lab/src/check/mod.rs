@@ -88,9 +88,12 @@ const GUEST: &[GuestCheck] = &[
     ("stand-in for C ext4", stand_in::stand_in),
     ("operations", files::operations),
     ("operations on C ext4", files::operations_on_ext4),
+    ("change counters", files::change_counters),
     ("full disk", files::full_disk),
+    ("full disk: splits", files::splits_on_a_full_disk),
     ("fio with verify", files::fio),
     ("fsx", files::fsx),
+    ("fsx with nodelalloc", files::fsx_nodelalloc),
     ("pjdfstest", pjdfstest::pjdfstest),
     ("tree from C ext4 and back", files::round_trip),
     ("errors=continue", errors::goes_on),
@@ -115,6 +118,8 @@ const DEBUG: &[GuestCheck] = &[
     ("failing writes", faults::writes_fail),
     ("bad blocks", faults::bad_blocks),
     ("read-only device", faults::read_only_device),
+    ("failing data: data_err=", faults::data_errors),
+    ("failing data: panic", faults::data_error_panics),
     ("leaks", debug::leaks),
 ];
 

@@ -300,7 +300,7 @@ impl MapperEnv for File {
         Ok(data.lookup(at.0))
     }
 
-    fn tree_insert(&self, data: &mut Tree, _: &mut Handle, extent: Extent) -> Result {
+    fn tree_insert(&self, data: &mut Tree, _: &mut Handle, extent: Extent, _: bool) -> Result {
         self.may_fail()?;
         let (place, written) = match extent.state() {
             State::Written(place) => (place, true),
