@@ -119,6 +119,9 @@ pub fn kbuild(
     if variant != Variant::Release {
         make.arg("CONFIG_EXT4RS_DEBUG=y");
     }
+    if variant == Variant::Mutant {
+        make.arg("EXT4RS_MUTANT=y");
+    }
     if kernel.on == On::Debug {
         make.arg("CONFIG_EXT4RS_KUNIT_TEST=y");
     }

@@ -15,14 +15,15 @@ use serde::Deserialize;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Time for one forced race, hangs included.
 const LIMIT: Duration = Duration::from_secs(120);
 
 #[derive(Args)]
 pub struct MutantArgs {
-    /// Only the mutants whose name contains this
+    /// Only the mutants whose name contains one of these words (separated by
+    /// commas)
     #[arg(long, env = "ONLY", default_value = "")]
     only: String,
     /// Where the forced races run
@@ -45,11 +46,28 @@ struct Mutant {
     find: String,
     /// ...and becomes this.
     replace: String,
+    /// More of the same kind, where a step has two parts.
+    #[serde(default)]
+    also: Vec<Edit>,
     /// A test of the `rooms` crate, as `binary::test`.
     model: Option<String>,
     /// Forced races (`guest race`), by name.
     #[serde(default)]
     races: Vec<String>,
+    /// Other programs of the guest that must notice, by name.
+    #[serde(default)]
+    programs: Vec<String>,
+    /// Needs large folios, which only the stock kernel has.
+    #[serde(default)]
+    large_folios: bool,
+}
+
+/// An edit beside the mutant's own.
+#[derive(Deserialize)]
+struct Edit {
+    file: String,
+    find: String,
+    replace: String,
 }
 
 /// The mutants of the repository at `repo`.
@@ -59,28 +77,43 @@ fn read(repo: &Path) -> Result<Vec<Mutant>> {
     Ok(list.mutant)
 }
 
+/// The text of `file` with `find`, which occurs there once, as `replace`.
+fn edited(repo: &Path, file: &str, find: &str, replace: &str) -> Result<String> {
+    let text = fs::read_to_string(repo.join(file)).with_context(|| file.to_owned())?;
+    let found = text.matches(find).count();
+    ensure!(
+        found == 1,
+        "the text `{find}` occurs {found} times in {file}"
+    );
+    Ok(text.replacen(find, replace, 1))
+}
+
 impl Mutant {
-    /// The file's text without the protective step.
-    fn applied(&self, repo: &Path) -> Result<String> {
-        let text = fs::read_to_string(repo.join(&self.file)).with_context(|| self.file.clone())?;
-        let found = text.matches(&self.find).count();
-        ensure!(
-            found == 1,
-            "mutant `{}`: its text occurs {found} times in {}",
-            self.name,
-            self.file
-        );
-        Ok(text.replacen(&self.find, &self.replace, 1))
+    /// Removes the protective step from the source at `repo`.
+    fn apply(&self, repo: &Path) -> Result<()> {
+        for (file, text) in self.texts(repo)? {
+            fs::write(repo.join(file), text)?;
+        }
+        Ok(())
+    }
+
+    /// The files that change, and what they become.
+    fn texts(&self, repo: &Path) -> Result<Vec<(&str, String)>> {
+        let own = (&self.file, &self.find, &self.replace);
+        let also = self.also.iter().map(|e| (&e.file, &e.find, &e.replace));
+        std::iter::once(own)
+            .chain(also)
+            .map(|(file, find, replace)| {
+                let text = edited(repo, file, find, replace);
+                Ok((file.as_str(), text.with_context(|| self.name.clone())?))
+            })
+            .collect()
     }
 
     /// Binary and name of the model's test.
     fn model(&self) -> Result<Option<(&str, &str)>> {
         let Some(model) = &self.model else {
-            ensure!(
-                !self.races.is_empty(),
-                "mutant `{}` names no test",
-                self.name
-            );
+            ensure!(self.needs_guest(), "mutant `{}` names no test", self.name);
             return Ok(None);
         };
         let parts = model.split_once("::");
@@ -88,38 +121,98 @@ impl Mutant {
             .with_context(|| format!("`{model}` is not of the form binary::test"))
             .map(Some)
     }
+
+    fn needs_guest(&self) -> bool {
+        !self.races.is_empty() || !self.programs.is_empty()
+    }
+}
+
+/// Who was asked about a mutant, and what came of it.
+struct Row {
+    mutant: String,
+    test: String,
+    noticed: bool,
+    seconds: u64,
+}
+
+/// Asks one test; keeps what it says.
+fn ask(
+    rows: &mut Vec<Row>,
+    mutant: &Mutant,
+    test: &str,
+    notices: impl FnOnce() -> Result<bool>,
+) -> Result<()> {
+    let clock = Clock::start(&format!("{}: {test}", mutant.name));
+    let start = Instant::now();
+    let noticed = notices()?;
+    clock.done_with(verdict(noticed));
+    rows.push(Row {
+        mutant: mutant.name.clone(),
+        test: test.to_owned(),
+        noticed,
+        seconds: start.elapsed().as_secs(),
+    });
+    Ok(())
 }
 
 pub fn run(cache: &Cache, args: &MutantArgs) -> Result<ExitCode> {
     let list = read(&cache.repo)?;
-    let mut parts = Parts::prepare(cache, args.on)?;
     let copy = cache.with_repo(cache.path("mutant"));
-    let (mut caught, mut missed) = (0, 0);
-    let chosen = |m: &&Mutant| m.name.contains(&args.only);
+    let mut prepared: Vec<Parts> = Vec::new();
+    let mut rows = Vec::new();
+    let chosen = |m: &&Mutant| args.only.split(',').any(|word| m.name.contains(word));
     for mutant in list.iter().filter(chosen) {
-        let model = mutant.model()?;
         copy_source(cache, &copy.repo)?;
-        fs::write(copy.repo.join(&mutant.file), mutant.applied(&cache.repo)?)?;
-        if let Some((binary, test)) = model {
-            let clock = Clock::start(&format!("{}: {test}", mutant.name));
-            let noticed = model_notices(&copy, binary, test)?;
-            clock.done_with(verdict(noticed));
-            *if noticed { &mut caught } else { &mut missed } += 1;
+        mutant.apply(&copy.repo)?;
+        if let Some((binary, test)) = mutant.model()? {
+            ask(&mut rows, mutant, &format!("model {test}"), || {
+                model_notices(&copy, binary, test)
+            })?;
         }
-        if mutant.races.is_empty() {
+        if !mutant.needs_guest() {
             continue;
         }
+        let on = if mutant.large_folios {
+            On::Qemu
+        } else {
+            args.on
+        };
+        let at = match prepared.iter().position(|parts| parts.kernel.on == on) {
+            Some(at) => at,
+            None => {
+                prepared.push(Parts::prepare(cache, on)?);
+                prepared.len() - 1
+            }
+        };
+        let parts = &mut prepared[at];
         parts.module = Some(module::build(&copy, &parts.kernel, Variant::Mutant)?);
         for race in &mutant.races {
-            let clock = Clock::start(&format!("{}: race {race}", mutant.name));
-            let noticed = race_notices(cache, &parts, race)?;
-            clock.done_with(verdict(noticed));
-            *if noticed { &mut caught } else { &mut missed } += 1;
+            let command = format!("guest race /mnt {} {race}", parts.disk(0));
+            ask(&mut rows, mutant, &format!("race {race}"), || {
+                guest_notices(cache, parts, &command)
+            })?;
+        }
+        for program in &mutant.programs {
+            let command = format!("guest {program} /mnt");
+            ask(&mut rows, mutant, &format!("`{command}`"), || {
+                guest_notices(cache, parts, &command)
+            })?;
         }
     }
-    ensure!(caught + missed > 0, "no mutant matches ONLY={}", args.only);
+    ensure!(!rows.is_empty(), "no mutant matches ONLY={}", args.only);
+    println!("| mutant | test | | seconds |\n|---|---|---|---|");
+    for row in &rows {
+        let Row {
+            mutant,
+            test,
+            noticed,
+            seconds,
+        } = row;
+        println!("| {mutant} | {test} | {} | {seconds} |", verdict(*noticed));
+    }
     // In the words of a test run: a mutant that lives is a failure.
-    println!("{caught} passed, {missed} failed");
+    let missed = rows.iter().filter(|row| !row.noticed).count();
+    println!("{} passed, {missed} failed", rows.len() - missed);
     Ok(ExitCode::from(u8::from(missed > 0)))
 }
 
@@ -168,9 +261,9 @@ fn model_notices(copy: &Cache, binary: &str, test: &str) -> Result<bool> {
     Ok(!tested.status.success())
 }
 
-/// Whether the race fails, hangs, or upsets the kernel; and passes otherwise
+/// Whether the command fails, hangs, or upsets the kernel; and passes otherwise
 /// (`make check` shows that).
-fn race_notices(cache: &Cache, parts: &Parts, race: &str) -> Result<bool> {
+fn guest_notices(cache: &Cache, parts: &Parts, command: &str) -> Result<bool> {
     let image = cache
         .path("run")
         .join(format!("mutant-{}.img", std::process::id()));
@@ -178,7 +271,8 @@ fn race_notices(cache: &Cache, parts: &Parts, race: &str) -> Result<bool> {
     let mut guest = parts.machine(cache, vec![Disk::new(&image)]).boot()?;
     let disk = parts.disk(0);
     let script = format!(
-        "modprobe ext4rs && mount -t ext4rs /dev/{disk} /mnt && guest race /mnt {disk} {race} && umount /mnt"
+        "modprobe ext4rs && mount -t ext4rs /dev/{disk} /mnt || exit 99
+        {command}; r=$?; umount /mnt; exit $r"
     );
     let (end, text) = guest.capture(&script, LIMIT)?;
     let upset = guest.log_text()?.lines().any(klog::is_trouble);
@@ -187,8 +281,10 @@ fn race_notices(cache: &Cache, parts: &Parts, race: &str) -> Result<bool> {
     fs::remove_file(&image)?;
     match end {
         End::Exit(0) => Ok(upset || damaged),
-        End::Exit(_) if text.contains("races lost") => Ok(true),
-        End::Exit(_) => bail!("race {race} could not be run: {}", text.trim()),
+        End::Exit(code) if code == 99 || text.contains("no race matches") => {
+            bail!("`{command}` could not be run: {}", text.trim())
+        }
+        End::Exit(_) => Ok(true),
         End::TimedOut | End::Gone => Ok(true),
     }
 }
@@ -204,7 +300,7 @@ mod tests {
         let list = read(&repo).unwrap();
         assert!(!list.is_empty());
         for mutant in list {
-            mutant.applied(&repo).unwrap();
+            mutant.texts(&repo).unwrap();
             mutant.model().unwrap();
         }
     }
