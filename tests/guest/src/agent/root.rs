@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use rustix::mount::{mount, mount_move, MountFlags};
 use std::ffi::CString;
 use std::fs;
+use std::os::unix::fs::symlink;
 
 /// Makes the union of tmpfs, the directory `layer` and the tool tree the root.
 pub fn enter(layer: &str) -> Result<()> {
@@ -44,6 +45,14 @@ pub fn mounts() -> Result<()> {
     ] {
         fs::create_dir_all(on)?;
         mount_on(kind, on, data)?;
+    }
+    for (name, target) in [
+        ("fd", ""),
+        ("stdin", "/0"),
+        ("stdout", "/1"),
+        ("stderr", "/2"),
+    ] {
+        symlink(format!("/proc/self/fd{target}"), format!("/dev/{name}"))?;
     }
     fs::create_dir_all("/mnt")?;
     Ok(())
