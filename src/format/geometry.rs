@@ -74,7 +74,7 @@ pub struct Geometry {
     pub descs_per_block: u32,
     /// Blocks of a copy of the group descriptor table.
     pub gdt_blocks: u32,
-    /// Blocks kept after each copy for growing it.
+    /// Blocks kept after each copy for growing it; 0 without `resize_inode`, which owns them.
     pub reserved_gdt_blocks: u32,
     /// Groups per flexible group: a power of two; 1 without `flex_bg`.
     pub flex_size: u32,
@@ -147,7 +147,7 @@ impl Geometry {
             desc_size,
             descs_per_block,
             gdt_blocks: groups.div_ceil(descs_per_block),
-            reserved_gdt_blocks: raw.reserved_gdt_blocks.get().into(),
+            reserved_gdt_blocks: reserved_gdt_blocks(raw, &features),
             flex_size: check_flex_size(raw, &features)?,
             checksum_seed: checksum_seed(raw, &features),
             group_checksum: group_checksum(&features),
@@ -509,6 +509,14 @@ fn check_flex_size(raw: &RawSuperblock, features: &Features) -> Result<u32, Prob
         "absurd number of groups per flexible group (log2)",
         log.into(),
     ))
+}
+
+fn reserved_gdt_blocks(raw: &RawSuperblock, features: &Features) -> u32 {
+    if features.has_compat(compat::RESIZE_INODE) {
+        raw.reserved_gdt_blocks.get().into()
+    } else {
+        0
+    }
 }
 
 fn checksum_seed(raw: &RawSuperblock, features: &Features) -> u32 {

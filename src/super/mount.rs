@@ -10,6 +10,7 @@ use crate::alloc::ZoneBuilder;
 use crate::extents;
 use crate::format::features::{compat, incompat, ro_compat};
 use crate::format::superblock::{state, RawSuperblock, MAGIC, SUPERBLOCK_SIZE};
+use crate::format::timestamp::Times;
 use crate::format::units::{InodeNumber, LogicalBlock};
 use crate::format::{Geometry, Problem};
 use crate::inode::tree_space::TreeReader;
@@ -29,8 +30,6 @@ use kernel::prelude::*;
 const BLOCK_SIZE: u32 = 4096;
 /// `s_magic` for `s_maxbytes`: an extent's first block is a 32-bit number.
 const MAX_BYTES: i64 = (u32::MAX as i64) * BLOCK_SIZE as i64;
-/// Timestamps: 34 bits of seconds, from 1901 to 2446.
-const TIME_RANGE: (i64, i64) = (i32::MIN as i64, (3 << 32) + i32::MAX as i64);
 /// Links of a file; a directory's count stops being kept beyond.
 const MAX_LINKS: u32 = 65_000;
 /// The root directory's inode.
@@ -80,14 +79,15 @@ pub(super) fn fill(mut sb: NewSuperBlock<'_, Ext4>, request: &Request) -> Result
     let options = request.apply(defaults);
     check_request(&sb, raw, &geometry, &options)?;
     let uuid = geometry.uuid;
+    let times = Times::of(geometry.inode_size);
     let info = SuperInfo::new(sb.id(), geometry, device, buffer, defaults, options)?;
     let sb = sb.set_info(
         info,
         Traits {
             magic: MAGIC.into(),
             max_bytes: MAX_BYTES,
-            time_gran: 1,
-            time_range: TIME_RANGE,
+            time_gran: times.granularity,
+            time_range: times.range,
             max_links: MAX_LINKS,
             uuid,
             operations: ops::table(),

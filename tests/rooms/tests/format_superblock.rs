@@ -6,6 +6,7 @@ mod images;
 
 use images::{Image, Noise};
 use rooms::format::superblock::RawSuperblock;
+use rooms::format::timestamp::Times;
 use rooms::format::units::{GroupNumber, InodeNumber, PhysicalBlock};
 use rooms::format::{Geometry, Kind, Problem};
 use zerocopy::IntoBytes;
@@ -122,6 +123,35 @@ fn absurd_values_have_their_reasons() {
         assert_eq!(problem.kind, *kind, "{what}: {problem}");
         assert!(problem.what.contains(what), "{what}: {problem}");
     }
+}
+
+/// xfstests ext4/059: a count of reserved blocks that no inode owns means nothing.
+#[test]
+fn blocks_are_reserved_for_growing_only_with_the_inode_that_owns_them() {
+    let mut raw = good();
+    let reserved = u32::from(raw.reserved_gdt_blocks.get());
+    let geo = parse(raw.clone()).unwrap();
+    assert!(reserved > 0);
+    assert_eq!(geo.reserved_gdt_blocks, reserved);
+
+    let resize_inode = 0x10;
+    raw.feature_compat
+        .set(raw.feature_compat.get() & !resize_inode);
+    let geo = parse(raw).unwrap();
+    assert_eq!(geo.reserved_gdt_blocks, 0);
+    assert_eq!(geo.base_meta_blocks(GroupNumber(0)), 1 + geo.gdt_blocks);
+}
+
+/// xfstests ext4/043: the smallest inodes have no room for fractions of a second, nor for more
+/// than 32 bits of seconds.
+#[test]
+fn the_size_of_inodes_decides_which_times_they_hold() {
+    let small = Times::of(128);
+    assert_eq!(small.granularity, 1_000_000_000);
+    assert_eq!(small.range, (-(1 << 31), (1 << 31) - 1));
+    let large = Times::of(256);
+    assert_eq!(large.granularity, 1);
+    assert_eq!(large.range, (-(1 << 31), (1 << 34) - (1 << 31) - 1));
 }
 
 #[test]
