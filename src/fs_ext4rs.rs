@@ -9,6 +9,7 @@ use kernel::prelude::*;
 
 mod bindings;
 
+pub(crate) mod acl;
 pub mod alloc;
 pub(crate) mod dir;
 pub mod dirblock;
@@ -31,6 +32,7 @@ pub mod store;
 pub mod superblock;
 pub(crate) mod symlink;
 pub(crate) mod truncate;
+pub(crate) mod xattr;
 
 pub use kern::crc32c::crc32c;
 

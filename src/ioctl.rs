@@ -7,11 +7,17 @@ use crate::kern::inode::Inode;
 use crate::kern::ioctl::{Argument, Ioctl};
 use crate::superblock::shutdown::{shut_down, Log};
 use crate::Ext4;
+use kernel::ffi::c_long;
 use kernel::ioctl::_IOR;
 use kernel::prelude::*;
 
 /// `FS_IOC_SHUTDOWN`.
 const SHUTDOWN: u32 = _IOR::<u32>(b'X' as u32, 125);
+/// `FS_IOC_GETVERSION`, and the number that ext4 had for it first; they answer with an `int`.
+const GET_GENERATION: [u32; 2] = [
+    _IOR::<c_long>(b'v' as u32, 1),
+    _IOR::<c_long>(b'f' as u32, 3),
+];
 
 impl Ioctl for Ext4 {
     fn ioctl(inode: &Inode<Ext4>, number: u32, argument: Argument) -> Result {
@@ -28,6 +34,7 @@ impl Ioctl for Ext4 {
                 };
                 shut_down(inode.sb(), log)
             }
+            number if GET_GENERATION.contains(&number) => argument.write(&inode.generation()),
             _ => Err(ENOTTY),
         }
     }

@@ -311,3 +311,14 @@ void ext4rs_helper_lockdep_unregister_key(struct lock_class_key *key)
 	lockdep_unregister_key(key);
 }
 #endif
+
+/* Access control lists. */
+struct posix_acl *ext4rs_helper_posix_acl_dup(struct posix_acl *acl)
+{
+	return posix_acl_dup(acl);
+}
+
+void ext4rs_helper_posix_acl_release(struct posix_acl *acl)
+{
+	posix_acl_release(acl);
+}

@@ -3,16 +3,15 @@
 //! The blocks of a directory, or of a symlink that has one: found through the inode's extent
 //! tree, read and changed as buffers.
 
-use crate::alloc::{self, block_goal, Claimant, Request, Space};
 use crate::dirblock::{DirBlocks, DirWriter};
 use crate::extents::{self, Found};
 use crate::format::extent::{Extent, State};
-use crate::format::geometry::{BLOCK_BITS, BLOCK_SIZE};
+use crate::format::geometry::BLOCK_BITS;
 use crate::format::inode::flags;
 use crate::format::units::{LogicalBlock, PhysicalBlock};
 use crate::format::Problem;
 use crate::inode::tree_space::{Nodes, TreeReader, TreeWriter};
-use crate::inode::{self, InodeData};
+use crate::inode::{self, meta_block, InodeData};
 use crate::jbd_glue::Operation;
 use crate::kern::buffer::Buffer;
 use crate::kern::inode::Inode;
@@ -62,47 +61,25 @@ pub(crate) fn append(
     size: u64,
     operation: &mut Operation<'_>,
 ) -> Result<Buffer> {
-    let fs = inode.sb().info();
-    let groups = fs.groups()?;
     let info = inode.info();
     let mut data = info.data.write();
-    let before = match at.checked_sub(1) {
+    let next = match at.checked_sub(1) {
         Some(last) => locate(inode, &data, last)?.checked_add(1),
         None => None,
     };
-    let goal = before.unwrap_or_else(|| block_goal(&fs.geometry, inode.ino(), false, 1));
-    let request = Request {
-        goal,
-        contiguous: before.is_some(),
-        want: 1,
-        min: 1,
-        space: Space::Now(Claimant::User),
-    };
-    let run = match alloc::allocate_blocks(groups, operation, request) {
-        // Asked late, because asking for a privilege leaves its mark in the audit log.
-        Err(error) if error == ENOSPC => {
-            let space = Space::Now(groups.claimant());
-            alloc::allocate_blocks(groups, operation, Request { space, ..request })?
-        }
-        result => result?,
-    };
-    inode.add_bytes(BLOCK_SIZE as u64);
-    let created = operation.create(run.start).and_then(|block| {
-        let extent = Extent::new(at, 1, run.start, State::Written).ok_or(EINVAL)?;
+    let block = meta_block::allocate(inode, next, operation)?;
+    let start = block.number();
+    let extent = Extent::new(at, 1, start, State::Written).ok_or(EINVAL);
+    let inserted = extent.and_then(|extent| {
         let mut writer = TreeWriter::new(inode, operation, Nodes::Refusable);
-        extents::insert(&mut writer, &mut data.i_block, extent)?;
-        Ok(block)
+        extents::insert(&mut writer, &mut data.i_block, extent)
     });
-    let block = match created {
-        Ok(block) => block,
-        Err(error) => {
-            // Best effort: what fails here too was reported, and costs a block until fsck.
-            let _ = operation.forget(run.start);
-            let _ = alloc::free_blocks(groups, operation, run);
-            inode.sub_bytes(BLOCK_SIZE as u64);
-            return Err(error);
-        }
-    };
+    if let Err(error) = inserted {
+        drop(block);
+        // Best effort: what fails here too was reported, and costs a block until fsck.
+        let _ = meta_block::free(inode, start, operation);
+        return Err(error);
+    }
     inode.set_size(size);
     info.set_disk_size(&mut data, size);
     inode::write_inode(inode, &data, operation)?;

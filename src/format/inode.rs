@@ -27,11 +27,17 @@ pub const FAST_SYMLINK_MAX: u64 = I_BLOCK_SIZE as u64 - 1;
 /// Bits of `i_flags`; names are C's.
 pub mod flags {
     #![allow(missing_docs)]
+    pub const SECRM: u32 = 0x1;
+    pub const UNRM: u32 = 0x2;
+    pub const COMPR: u32 = 0x4;
     pub const SYNC: u32 = 0x8;
     pub const IMMUTABLE: u32 = 0x10;
     pub const APPEND: u32 = 0x20;
     pub const NODUMP: u32 = 0x40;
     pub const NOATIME: u32 = 0x80;
+    pub const DIRTY: u32 = 0x100;
+    pub const COMPRBLK: u32 = 0x200;
+    pub const NOCOMPR: u32 = 0x400;
     pub const ENCRYPT: u32 = 0x800;
     pub const INDEX: u32 = 0x1000;
     pub const JOURNAL_DATA: u32 = 0x4000;
@@ -42,29 +48,56 @@ pub mod flags {
     pub const EXTENTS: u32 = 0x8_0000;
     pub const VERITY: u32 = 0x10_0000;
     pub const EA_INODE: u32 = 0x20_0000;
+    pub const EOFBLOCKS: u32 = 0x40_0000;
     pub const DAX: u32 = 0x200_0000;
     pub const INLINE_DATA: u32 = 0x1000_0000;
     pub const PROJINHERIT: u32 = 0x2000_0000;
     pub const CASEFOLD: u32 = 0x4000_0000;
 
     /// What a new inode takes over from its directory.
-    pub const INHERITED: u32 = 0x1
-        | 0x2
-        | 0x4
+    pub const INHERITED: u32 = SECRM
+        | UNRM
+        | COMPR
         | SYNC
         | NODUMP
         | NOATIME
-        | 0x400
+        | NOCOMPR
         | JOURNAL_DATA
         | NOTAIL
         | DIRSYNC
         | PROJINHERIT
         | CASEFOLD
         | DAX;
-    /// Of [`INHERITED`], what a regular file does not take over.
-    pub const REGULAR_ONLY_NOT: u32 = DIRSYNC | TOPDIR | CASEFOLD | PROJINHERIT;
-    /// Of [`INHERITED`], all that a file takes over that is neither regular nor a directory.
-    pub const OTHER_KEEPS: u32 = NODUMP | NOATIME;
+    /// What `chattr` may change, as far as the file system can do it.
+    pub const CHANGEABLE: u32 = SECRM
+        | UNRM
+        | COMPR
+        | SYNC
+        | IMMUTABLE
+        | APPEND
+        | NODUMP
+        | NOATIME
+        | JOURNAL_DATA
+        | NOTAIL
+        | DIRSYNC
+        | TOPDIR
+        | EXTENTS
+        | EOFBLOCKS
+        | DAX
+        | PROJINHERIT
+        | CASEFOLD;
+    /// What `lsattr` shows.
+    pub const VISIBLE: u32 =
+        CHANGEABLE | DIRTY | COMPRBLK | NOCOMPR | ENCRYPT | INDEX | VERITY | INLINE_DATA;
+
+    /// The flags that make sense for a file whose mode is `mode`.
+    pub const fn fitting(mode: u16) -> u32 {
+        match mode & super::mode::TYPE {
+            super::mode::DIRECTORY => !0,
+            super::mode::REGULAR => !(DIRSYNC | TOPDIR | CASEFOLD | PROJINHERIT),
+            _ => NODUMP | NOATIME,
+        }
+    }
 }
 
 /// File types in the mode.

@@ -9,6 +9,7 @@
 //!
 //! Called by every other room; calls none.
 
+pub mod acl;
 mod checksum;
 pub mod extent;
 pub mod features;

@@ -9,7 +9,8 @@ use crate::kern::attr::{AttrChange, IdMap, Stat, StatAttr, StatPath};
 use crate::kern::dentry::Dentry;
 use crate::kern::inode::Inode;
 use crate::kern::inode_ops::{special_inode_table, Attributes, InodeTable};
-use crate::{superblock, truncate, Ext4};
+use crate::kern::xattr::NameList;
+use crate::{superblock, truncate, xattr, Ext4};
 use kernel::prelude::*;
 
 /// Bytes beyond the first 128 that an inode needs to know when it was created.
@@ -38,11 +39,16 @@ impl Attributes for Ext4 {
             }
             truncate::set_size(inode, size)?;
         }
-        change.apply(idmap, inode);
-        if counts {
-            inode.bump_version();
+        update(inode, || {
+            change.apply(idmap, inode);
+            if counts {
+                inode.bump_version();
+            }
+        })?;
+        if change.touches_mode() {
+            dentry.follow_mode_with_acl(idmap, inode)?;
         }
-        write(inode)
+        Ok(())
     }
 
     fn getattr(
@@ -73,14 +79,20 @@ impl Attributes for Ext4 {
         }
         Ok(())
     }
+
+    fn list_attributes(dentry: &Dentry<Ext4>, names: &mut NameList) -> Result {
+        let inode = dentry.inode().ok_or(ENOENT)?;
+        xattr::list(inode, names)
+    }
 }
 
-/// Writes the inode in an operation of its own.
-fn write(inode: &Inode<Ext4>) -> Result {
+/// Makes `change` and writes the inode, in an operation of its own.
+pub(super) fn update(inode: &Inode<Ext4>, change: impl FnOnce()) -> Result {
     let mut operation = superblock::start(inode.sb(), credits::inode_update())?;
     if inode.is_sync() {
         operation.set_sync();
     }
+    change();
     table::write_inode_unlocked(inode, &mut operation)?;
     operation.stop()
 }

@@ -7,13 +7,15 @@ use super::{attach, table};
 use crate::alloc::{self, Placement};
 use crate::format::inode::{flags, mode, DiskInode, I_BLOCK_SIZE};
 use crate::format::units::GroupNumber;
+use crate::format::xattr::prefix;
 use crate::format::Problem;
 use crate::jbd_glue::Operation;
 use crate::kern::attr::IdMap;
 use crate::kern::inode::{FreshInode, Inode, NewInode};
 use crate::kern::random;
+use crate::kern::xattr::{init_security, How};
 use crate::superblock::orphan;
-use crate::{extents, here, superblock, Ext4};
+use crate::{acl, extents, here, superblock, xattr, Ext4};
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 
@@ -67,11 +69,7 @@ impl Birth<'_> {
 
     fn flags(&self) -> u32 {
         let inherited = self.dir.info().flags() & flags::INHERITED & !flags::JOURNAL_DATA;
-        let kept = match self.mode & mode::TYPE {
-            mode::DIRECTORY => inherited,
-            mode::REGULAR => inherited & !flags::REGULAR_ONLY_NOT,
-            _ => inherited & flags::OTHER_KEEPS,
-        };
+        let kept = inherited & flags::fitting(self.mode);
         if self.has_blocks() {
             kept | flags::EXTENTS
         } else {
@@ -81,7 +79,7 @@ impl Birth<'_> {
 }
 
 /// Makes an inode, with one link, in a running operation. Dirties at most
-/// [`alloc::INODE_CREDITS`] blocks.
+/// [`alloc::INODE_CREDITS`] blocks, and for what it inherits those of [`xattr::CREDITS`].
 ///
 /// # Errors
 ///
@@ -120,6 +118,7 @@ pub(crate) fn new_inode(
 fn fill(birth: &Birth<'_>, inode: &NewInode<Ext4>, operation: &mut Operation<'_>) -> Result {
     let geo = &inode.sb().info().geometry;
     birth.idmap.init_owner(inode, birth.dir, birth.mode);
+    let lists = inode.inherit_acls(birth.dir)?;
     let now = inode.touch_mtime();
     inode.set_atime(now);
     inode.set_generation(random::u32());
@@ -152,7 +151,13 @@ fn fill(birth: &Birth<'_>, inode: &NewInode<Ext4>, operation: &mut Operation<'_>
         info.set_disk_size(&mut data, birth.target.len() as u64);
     }
     attach(inode, &disk)?;
-    table::write_inode(inode, &data, operation)
+    table::write_inode(inode, &data, operation)?;
+    drop(data);
+    acl::init(inode, &lists, operation)?;
+    init_security(inode, birth.dir, birth.name, |label, value| {
+        let security = prefix::SECURITY;
+        xattr::set_in(inode, security, label, Some(value), How::Any, operation)
+    })
 }
 
 /// Gives up an inode of which nothing is to stay: it becomes an orphan without a name. The last

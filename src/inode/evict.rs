@@ -11,19 +11,17 @@
 use super::table;
 use crate::extent_status::END_OF_FILE_SPACE;
 use crate::format::inode::{flags, I_BLOCK_SIZE};
-use crate::format::units::{LogicalBlock, PhysicalBlock};
-use crate::format::xattr::BlockHeader;
+use crate::format::units::LogicalBlock;
 use crate::inode::mapping_env::InodeEnv;
-use crate::jbd_glue::{credits, Operation};
+use crate::jbd_glue::credits;
 use crate::kern::inode::Inode;
 use crate::kern::jbd2::Credits;
 use crate::kern::panic::debug_warn_on;
 use crate::kern::super_block::FreezeGuard;
 use crate::kern::time::real_seconds;
 use crate::mapper::{release_delayed, remove_blocks};
-use crate::store::{MetaBlock, Store, Transaction};
 use crate::superblock::{self, orphan};
-use crate::{alloc, fs_err, Ext4};
+use crate::{alloc, fs_err, xattr, Ext4};
 use kernel::prelude::*;
 
 /// Blocks of a directory or symlink that are freed at a time: each is revoked in the journal,
@@ -103,9 +101,7 @@ fn delete(inode: &Inode<Ext4>) -> Result {
         remove_blocks(&env, LogicalBlock(0)..END_OF_FILE_SPACE, &mut operation)?;
     }
     operation.renew(last_credits())?;
-    if let Some(at) = inode.info().file_acl() {
-        drop_attributes(inode, at, &mut operation)?;
-    }
+    xattr::block::release(inode, &mut operation)?;
     orphan::remove(inode, &mut operation)?;
     let now = u32::try_from(real_seconds()).unwrap_or(u32::MAX);
     table::write_deleted(inode, &mut operation, now)?;
@@ -134,33 +130,4 @@ const fn last_credits() -> Credits {
             + credits::ALLOCATE_INODE,
         revokes: 1,
     }
-}
-
-/// Gives up the inode's share of an attribute block; frees the block with the last share.
-fn drop_attributes(
-    inode: &Inode<Ext4>,
-    at: PhysicalBlock,
-    operation: &mut Operation<'_>,
-) -> Result {
-    let geo = &inode.sb().info().geometry;
-    let block = operation.read(at)?;
-    let lock = inode.sb().info().inodes.table.lock(at)?;
-    let mut header = BlockHeader::parse(geo, at, block.bytes())
-        .map_err(|problem| super::report(inode, Some(at), problem))?;
-    inode.info().set_file_acl(None);
-    inode.sub_bytes(block.bytes().len() as u64);
-    if header.refcount > 1 {
-        header.refcount = header.refcount.saturating_sub(1);
-        operation
-            .update(&block, 0..block.bytes().len(), |bytes| {
-                header.encode(geo, at, bytes)
-            })?
-            .ok_or(EFSCORRUPTED)?;
-        return Ok(());
-    }
-    drop(lock);
-    drop(block);
-    operation.forget(at)?;
-    let groups = inode.sb().info().groups()?;
-    alloc::free_blocks(groups, operation, alloc::Run { start: at, len: 1 })
 }

@@ -22,6 +22,8 @@ pub(crate) enum Purpose {
     Internal,
     /// It is on record as an orphan; it may have no name.
     Orphan,
+    /// Somebody had a handle of it, or claims so: whatever is wrong, it is no damage.
+    Handle,
 }
 
 /// The inode `ino`, from memory or from disk. May sleep.
@@ -37,9 +39,12 @@ pub(crate) fn iget(
 ) -> Result<ARef<Inode<Ext4>>> {
     let geo = &sb.info().geometry;
     let may_be = match purpose {
-        Purpose::Name | Purpose::Orphan => geo.is_file_inode(ino),
+        Purpose::Name | Purpose::Orphan | Purpose::Handle => geo.is_file_inode(ino),
         Purpose::Internal => geo.contains_inode(ino),
     };
+    if !may_be && purpose == Purpose::Handle {
+        return Err(ESTALE);
+    }
     if !may_be {
         let problem = Problem::new("a reserved or absent inode", ino.0.into());
         return Err(superblock::error(sb, here!().inode(ino), problem));
@@ -59,6 +64,8 @@ fn fill(inode: &NewInode<Ext4>, purpose: Purpose) -> Result {
     let disk = match parsed {
         Ok(disk) => disk,
         Err(problem) if problem.errno() == ESTALE => return Err(not_in_use(inode, at, purpose)),
+        // The number may be one that never was in use.
+        Err(_) if purpose == Purpose::Handle => return Err(ESTALE),
         Err(problem) => return Err(report(inode, Some(at), problem)),
     };
     if disk.links == 0 && purpose != Purpose::Orphan {
@@ -115,7 +122,7 @@ fn not_in_use(inode: &Inode<Ext4>, at: PhysicalBlock, purpose: Purpose) -> Error
             let problem = Problem::new("an inode of the file system's own is not in use", 0);
             report(inode, Some(at), problem)
         }
-        Purpose::Name | Purpose::Orphan => ESTALE,
+        Purpose::Name | Purpose::Orphan | Purpose::Handle => ESTALE,
     }
 }
 

@@ -20,9 +20,11 @@
 pub(crate) mod attr;
 pub(crate) mod create;
 pub(crate) mod evict;
+mod file_flags;
 pub(crate) mod iget;
 pub mod info;
 pub(crate) mod mapping_env;
+pub(crate) mod meta_block;
 pub(crate) mod table;
 pub(crate) mod tree_space;
 

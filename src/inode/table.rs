@@ -44,7 +44,7 @@ impl TableLocks {
     }
 
     /// Takes the lock of the table block `at`; it serves for attribute blocks too.
-    pub(super) fn lock(&self, at: PhysicalBlock) -> Result<MutexGuard<'_, ()>> {
+    pub(crate) fn lock(&self, at: PhysicalBlock) -> Result<MutexGuard<'_, ()>> {
         let pick = usize::try_from(at.0 % LOCKS as u64)?;
         Ok(self.locks.get(pick).ok_or(EINVAL)?.lock())
     }
@@ -86,6 +86,19 @@ pub(crate) fn dtime(sb: &SuperBlock<Ext4>, ino: InodeNumber) -> Result<u32> {
     let block = sb.info().device.read(at)?;
     let _lock = sb.info().inodes.table.lock(at)?;
     Ok(size_and_dtime(block.bytes().get(range).ok_or(EFSCORRUPTED)?).1)
+}
+
+/// Runs `look` on the bytes of the inode under the table lock.
+///
+/// # Errors
+///
+/// Those of the device; `EFSCORRUPTED` where the group's descriptor is bad.
+pub(crate) fn look<R>(inode: &Inode<Ext4>, look: impl FnOnce(&[u8]) -> R) -> Result<R> {
+    let sb = inode.sb();
+    let (at, range) = locate(sb, inode.ino())?;
+    let block = sb.info().device.read(at)?;
+    let _lock = sb.info().inodes.table.lock(at)?;
+    Ok(look(block.bytes().get(range).ok_or(EFSCORRUPTED)?))
 }
 
 /// Edits the bytes of inode `ino` under the table lock, in a running operation. One block.

@@ -42,6 +42,10 @@ pub(crate) const REMOVE_ENTRY: u32 = 1 + INODE;
 /// the block bitmap of a group used for the first time.
 pub(crate) const ALLOCATE_INODE: u32 = GROUP + INODE + 1;
 
+/// Changing the attributes of an inode: their block, the group that a new one comes from, and the
+/// group that the old one goes back to.
+pub(crate) const ATTRIBUTES: u32 = 1 + 2 * GROUP;
+
 /// One step of a truncate: a leaf, the nodes above it, the groups of what it frees and the inode.
 /// More is asked for step by step.
 pub(crate) const TRUNCATE_STEP: u32 = MAX_DEPTH + 1 + 8 * GROUP + INODE + ORPHAN;
@@ -69,9 +73,10 @@ pub(crate) const fn truncate() -> Credits {
     }
 }
 
-/// Creating a name and an inode for it (create, mkdir, mknod, symlink), with a first block.
+/// Creating a name and an inode for it (create, mkdir, mknod, symlink), with a first block and the
+/// attributes that it is born with.
 pub(crate) const fn create() -> Credits {
-    Credits::blocks(ALLOCATE_INODE + ADD_ENTRY + INSERT_EXTENT + 2 * INODE + ORPHAN)
+    Credits::blocks(ALLOCATE_INODE + ADD_ENTRY + INSERT_EXTENT + ATTRIBUTES + 2 * INODE + ORPHAN)
 }
 
 /// Removing a name, and orphaning the inode that had it.

@@ -26,7 +26,7 @@ unsafe impl CObject for IdMap {
 }
 
 impl IdMap {
-    fn as_ptr(&self) -> *mut bindings::mnt_idmap {
+    pub(super) fn as_ptr(&self) -> *mut bindings::mnt_idmap {
         self.0.get()
     }
 
@@ -90,6 +90,41 @@ impl AttrChange<'_> {
     pub fn apply<F: FileSystem>(&self, idmap: &IdMap, inode: &Inode<F>) {
         // SAFETY: All three are valid for the call.
         unsafe { bindings::setattr_copy(idmap.as_ptr(), inode.as_ptr(), self.0.get()) }
+    }
+}
+
+/// What `chattr` asks for and `lsattr` is answered (`struct file_kattr`), which belongs to the call
+/// it came with.
+pub struct FileAttr<'a>(&'a Opaque<bindings::file_kattr>);
+
+// SAFETY: The VFS passes a valid `struct file_kattr` that only this call uses.
+unsafe impl FromC for FileAttr<'_> {
+    type C = *mut bindings::file_kattr;
+
+    unsafe fn from_c(c: Self::C) -> Self {
+        // SAFETY: As above.
+        Self(unsafe { &*c.cast() })
+    }
+}
+
+impl FileAttr<'_> {
+    /// The flags (`FS_*_FL`, which are ext4's on disk) that are asked for; what the caller did not
+    /// speak of is as it was.
+    pub fn flags(&self) -> u32 {
+        // SAFETY: Valid for the call, and nobody else's.
+        unsafe { (*self.0.get()).flags }
+    }
+
+    /// The project that is asked for.
+    pub fn project(&self) -> u32 {
+        // SAFETY: As above.
+        unsafe { (*self.0.get()).fsx_projid }
+    }
+
+    /// Answers with these flags.
+    pub fn answer(&self, flags: u32) {
+        // SAFETY: As above.
+        unsafe { bindings::fileattr_fill_flags(self.0.get(), flags) }
     }
 }
 

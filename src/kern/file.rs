@@ -9,7 +9,7 @@
 use super::{
     fs::FileSystem,
     inode::Inode,
-    inode_ops::Attributes,
+    inode_ops::{list_attributes, AccessLists, FileFlags},
     ioctl::{self, Ioctl},
     iomap::{self, Mapper, WriteCheck},
     ops::{shim2, shim3, shim4, shim5, zeroed, CObject, FromC, IntoC, Table},
@@ -259,13 +259,17 @@ impl<'a, F: FileSystem> Transfer<'a, F> {
         self.flag(bindings::IOCB_DIRECT as c_int)
     }
 
-    /// The checks that come before every write: limits, `O_APPEND`. Shortens the write to what is
-    /// allowed and returns what is left. The caller holds the inode's rwsem.
+    /// The checks that come before every write: limits, `O_APPEND`, a file that became immutable
+    /// after it was opened. Shortens the write to what is allowed and returns what is left. The
+    /// caller holds the inode's rwsem.
     ///
     /// # Errors
     ///
-    /// `EFBIG`, `ETXTBSY`, `EINVAL`.
+    /// `EPERM`, `EFBIG`, `ETXTBSY`, `EINVAL`.
     pub(crate) fn checks(&mut self) -> Result<usize> {
+        if self.file().inode().is_immutable() {
+            return Err(EPERM);
+        }
         // SAFETY: Both are valid for the call that made `self`.
         count(unsafe { bindings::generic_write_checks(self.iocb.as_ptr(), self.iter.as_ptr()) })
     }
@@ -407,6 +411,9 @@ unsafe extern "C" fn page_mkwrite<T: RegularFile>(
     unsafe {
         let file = (*(*fault).__bindgen_anon_1.vma).vm_file;
         let inode = bindings::file_inode(file);
+        if Inode::<T::Fs>::from_raw(inode).is_immutable() {
+            return bindings::vm_fault_reason_VM_FAULT_SIGBUS;
+        }
         bindings::sb_start_pagefault((*inode).i_sb);
         bindings::file_update_time(file);
         let mapping = (*inode).i_mapping;
@@ -544,12 +551,17 @@ unsafe extern "C" fn fiemap<Q: Mapper>(
 /// The table of a regular file as an inode, whose blocks are reported through `Q`.
 pub(crate) const fn inode_operations<A, Q>() -> Table<bindings::inode_operations>
 where
-    A: Attributes,
+    A: FileFlags + AccessLists,
     Q: Mapper<Fs = A::Fs>,
 {
     Table::new(bindings::inode_operations {
         setattr: Some(shim3(&A::setattr)),
         getattr: Some(shim5(&A::getattr)),
+        listxattr: Some(list_attributes::<A>),
+        get_inode_acl: Some(shim3(&A::get_acl)),
+        set_acl: Some(shim4(&A::set_acl)),
+        fileattr_get: Some(shim2(&A::flags)),
+        fileattr_set: Some(shim3(&A::set_flags)),
         fiemap: Some(fiemap::<Q>),
         ..zeroed()
     })

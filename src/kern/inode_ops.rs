@@ -11,17 +11,20 @@
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
-use super::attr::{AttrChange, IdMap, Stat, StatPath};
+use super::acl::{AclKind, PosixAcl};
+use super::attr::{AttrChange, FileAttr, IdMap, Stat, StatPath};
 use super::dentry::{Dentry, SplicedDentry};
 use super::dir_context::DirContext;
 use super::fs::FileSystem;
 use super::inode::{Inode, NewInode};
 use super::ioctl::{self, Ioctl};
 use super::ops::{shim2, shim3, shim4, shim5, shim6, zeroed, CObject, FromC, IntoC, Table};
+use super::xattr::NameList;
 use crate::bindings;
 use core::marker::PhantomData;
 use kernel::error::to_result;
 use kernel::prelude::*;
+use kernel::sync::aref::ARef;
 use kernel::types::Opaque;
 
 /// A table of what an inode can do.
@@ -45,6 +48,57 @@ pub trait Attributes: Sized + 'static {
         request: u32,
         flags: u32,
     ) -> Result;
+
+    /// Lists the names of the extended attributes. No lock is held.
+    fn list_attributes(dentry: &Dentry<Self::Fs>, names: &mut NameList) -> Result;
+}
+
+/// The flags of `chattr` and `lsattr`, which regular files and directories have.
+pub trait FileFlags: Attributes {
+    /// Answers which flags the file has. No lock is held, or the inode's rwsem for write.
+    fn flags(dentry: &Dentry<Self::Fs>, answer: FileAttr<'_>) -> Result;
+
+    /// Changes flags. The inode's rwsem is held for write; the VFS has checked owner and
+    /// capabilities.
+    fn set_flags(idmap: &IdMap, dentry: &Dentry<Self::Fs>, asked: FileAttr<'_>) -> Result;
+}
+
+/// Access control lists, which all inodes but symlinks have.
+pub trait AccessLists: Attributes {
+    /// The list of `inode`, or none. No lock is held, or the inode's rwsem.
+    ///
+    /// # Errors
+    ///
+    /// `ECHILD` in a walk that must not sleep, where that is needed.
+    fn get_acl(
+        inode: &Inode<Self::Fs>,
+        kind: AclKind,
+        must_not_sleep: bool,
+    ) -> Result<Option<ARef<PosixAcl>>>;
+
+    /// Sets the list, or removes it. The inode's rwsem is held for write.
+    fn set_acl(
+        idmap: &IdMap,
+        dentry: &Dentry<Self::Fs>,
+        acl: Option<&PosixAcl>,
+        kind: AclKind,
+    ) -> Result;
+}
+
+/// # Safety
+///
+/// The VFS calls it for a dentry of an inode of `T::Fs`, with a buffer of `room` bytes.
+pub(super) unsafe extern "C" fn list_attributes<T: Attributes>(
+    dentry: *mut bindings::dentry,
+    list: *mut c_char,
+    room: usize,
+) -> isize {
+    // SAFETY: By the function's contract.
+    let (dentry, mut names) =
+        unsafe { (Dentry::<T::Fs>::from_raw(dentry), NameList::new(list, room)) };
+    T::list_attributes(dentry, &mut names)
+        .map(|()| names.used())
+        .into_c()
 }
 
 /// What may be asked of a rename.
@@ -74,7 +128,7 @@ unsafe impl FromC for RenameFlags {
 
 /// What a directory can do. The directory's rwsem is held for write in all but `lookup` and
 /// `iterate`, where it is held for read; so is that of an inode that loses a name.
-pub trait Directory: Attributes {
+pub trait Directory: FileFlags + AccessLists {
     /// Finds what `dentry` stands for.
     fn lookup(
         dir: &Inode<Self::Fs>,
@@ -207,10 +261,7 @@ impl<F: FileSystem> TmpFile<F> {
         let inode = inode.unlock();
         // SAFETY: The VFS opens the file right now; the dentry takes over a reference.
         unsafe {
-            bindings::d_tmpfile(
-                self.0.get(),
-                kernel::sync::aref::ARef::into_raw(inode).as_ptr().cast(),
-            );
+            bindings::d_tmpfile(self.0.get(), ARef::into_raw(inode).as_ptr().cast());
         }
     }
 }
@@ -314,11 +365,14 @@ fn fsync<T: Directory>(dir: &DirFile<T::Fs>, _start: i64, _end: i64, data_only: 
     T::fsync(dir.inode(), data_only != 0)
 }
 
-/// The table of an inode that has attributes only.
-pub const fn special_inode_table<T: Attributes>() -> Table<bindings::inode_operations> {
+/// The table of an inode that has attributes and lists only.
+pub const fn special_inode_table<T: AccessLists>() -> Table<bindings::inode_operations> {
     Table::new(bindings::inode_operations {
         setattr: Some(shim3(&T::setattr)),
         getattr: Some(shim5(&T::getattr)),
+        listxattr: Some(list_attributes::<T>),
+        get_inode_acl: Some(shim3(&T::get_acl)),
+        set_acl: Some(shim4(&T::set_acl)),
         ..zeroed()
     })
 }
@@ -329,6 +383,7 @@ pub const fn symlink_inode_table<T: Symlink>() -> Table<bindings::inode_operatio
         get_link: Some(get_link::<T>),
         setattr: Some(shim3(&T::setattr)),
         getattr: Some(shim5(&T::getattr)),
+        listxattr: Some(list_attributes::<T>),
         ..zeroed()
     })
 }
@@ -348,6 +403,11 @@ pub const fn directory_inode_table<T: Directory>() -> Table<bindings::inode_oper
         tmpfile: Some(tmpfile::<T>),
         setattr: Some(shim3(&T::setattr)),
         getattr: Some(shim5(&T::getattr)),
+        listxattr: Some(list_attributes::<T>),
+        get_inode_acl: Some(shim3(&T::get_acl)),
+        set_acl: Some(shim4(&T::set_acl)),
+        fileattr_get: Some(shim2(&T::flags)),
+        fileattr_set: Some(shim3(&T::set_flags)),
         ..zeroed()
     })
 }

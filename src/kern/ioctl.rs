@@ -8,7 +8,7 @@ use crate::bindings;
 use kernel::error::from_result;
 use kernel::ffi::{c_long, c_uint, c_ulong};
 use kernel::prelude::*;
-use kernel::transmute::FromBytes;
+use kernel::transmute::{AsBytes, FromBytes};
 use kernel::uaccess::{UserPtr, UserSlice};
 
 /// An argument in the caller's memory.
@@ -22,6 +22,17 @@ impl Argument {
     /// `EFAULT`.
     pub(crate) fn read<T: FromBytes>(&self) -> Result<T> {
         UserSlice::new(self.0, size_of::<T>()).reader().read()
+    }
+
+    /// Answers the caller.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT`.
+    pub(crate) fn write<T: AsBytes>(&self, answer: &T) -> Result {
+        UserSlice::new(self.0, size_of::<T>())
+            .writer()
+            .write(answer)
     }
 }
 

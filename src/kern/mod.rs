@@ -6,6 +6,7 @@
 //! idiom, says which C header it comes from, and states the invariants on which its SAFETY
 //! comments rest. Rooms above use these types and never see a raw pointer.
 
+pub mod acl;
 pub mod attr;
 pub mod buffer;
 pub mod crc32c;
@@ -13,6 +14,7 @@ pub mod cred;
 pub mod dentry;
 pub mod dir_context;
 pub mod direct;
+pub mod export;
 pub mod file;
 pub mod fs;
 pub mod fs_context;
@@ -37,3 +39,4 @@ pub(crate) mod sysfs;
 pub mod time;
 pub mod workqueue;
 pub mod writeback;
+pub mod xattr;

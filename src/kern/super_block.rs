@@ -9,9 +9,11 @@
 //! C header: `include/linux/fs/super_types.h`.
 
 use super::buffer::Device;
+use super::export::ExportTable;
 use super::fs::FileSystem;
 use super::inode::Inode;
 use super::ops::{CObject, Table};
+use super::xattr::Handlers;
 use crate::bindings;
 use core::marker::PhantomData;
 use core::ops::Deref;
@@ -169,6 +171,10 @@ pub struct Traits {
     pub uuid: [u8; 16],
     /// The operations.
     pub operations: &'static Table<bindings::super_operations>,
+    /// How inodes are found by handle.
+    pub export: &'static ExportTable,
+    /// The families of extended attributes.
+    pub attributes: &'static Handlers,
 }
 
 impl<'a, F: FileSystem> NewSuperBlock<'a, F> {
@@ -253,6 +259,9 @@ impl<'a, F: FileSystem> NewSuperBlock<'a, F> {
             (*sb).s_time_max = traits.time_range.1;
             (*sb).s_max_links = traits.max_links;
             (*sb).s_op = traits.operations.as_ptr();
+            (*sb).s_export_op = traits.export.as_ptr();
+            (*sb).s_xattr = traits.attributes.as_ptr();
+            (*sb).s_flags |= bindings::SB_POSIXACL;
             (*sb).s_iflags |= bindings::SB_I_CGROUPWB as usize;
             bindings::super_set_uuid(sb, traits.uuid.as_ptr(), 16);
             bindings::super_set_sysfs_name_bdev(sb);

@@ -2,14 +2,14 @@
 
 //! New names: for new inodes, and for one that has a name already.
 
-use super::{count_child, has_room_for_child, start, with_space, LINK_MAX};
+use super::{count_child, has_room_for_child, start, LINK_MAX};
 use crate::format::inode::mode;
 use crate::inode::create::{abandon, new_inode, Birth};
 use crate::jbd_glue::{credits, Operation};
 use crate::kern::dentry::Dentry;
 use crate::kern::inode::{Inode, NewInode};
 use crate::kern::inode_ops::TmpFile;
-use crate::superblock::orphan;
+use crate::superblock::{self, orphan};
 use crate::{dir, inode, symlink, Ext4};
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
@@ -24,7 +24,7 @@ pub(super) fn make(dentry: &Dentry<Ext4>, birth: &Birth<'_>) -> Result {
     if is_dir && !has_room_for_child(parent) {
         return Err(EMLINK);
     }
-    with_space(parent.sb(), || {
+    superblock::with_space(parent.sb(), || {
         // Outlives the operation: an inode that was given up is freed in one of its own.
         let mut given_up = None;
         let mut operation = start(parent, credits::create())?;
@@ -66,7 +66,7 @@ fn furnish(birth: &Birth<'_>, inode: &NewInode<Ext4>, operation: &mut Operation<
 
 /// Makes a regular file without a name for `file`.
 pub(super) fn make_unnamed(file: &TmpFile<Ext4>, birth: &Birth<'_>) -> Result {
-    with_space(birth.dir.sb(), || {
+    superblock::with_space(birth.dir.sb(), || {
         let mut given_up: Option<ARef<Inode<Ext4>>> = None;
         let mut operation = start(birth.dir, credits::create())?;
         let inode = new_inode(birth, &mut operation, &mut given_up)?;
@@ -87,7 +87,7 @@ pub(super) fn link(old: &Dentry<Ext4>, parent: &Inode<Ext4>, dentry: &Dentry<Ext
     if inode.nlink() >= LINK_MAX {
         return Err(EMLINK);
     }
-    with_space(parent.sb(), || {
+    superblock::with_space(parent.sb(), || {
         let mut operation = start(parent, credits::link())?;
         inode.inc_nlink();
         inode.touch_ctime();

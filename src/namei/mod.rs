@@ -13,6 +13,7 @@
 //! A directory counts a link for each child directory; past 65,000 the count becomes 1 and stays
 //! there (feature `dir_nlink`).
 
+pub(crate) mod export;
 mod make;
 mod remove;
 mod rename;
@@ -33,7 +34,6 @@ use crate::kern::inode_ops::{
     RenameFlags, TmpFile,
 };
 use crate::kern::jbd2::Credits;
-use crate::kern::super_block::SuperBlock;
 use crate::{dir, inode, superblock, Ext4};
 use kernel::prelude::*;
 
@@ -44,9 +44,6 @@ pub(crate) static DIRECTORY_FILE: FileTable = directory_file_table::<Ext4>();
 
 /// The most names of an inode.
 pub(crate) const LINK_MAX: u32 = 65_000;
-
-/// How often an operation that found no space is tried again after a commit.
-const RETRIES: u32 = 3;
 
 impl Directory for Ext4 {
     fn lookup(parent: &Inode<Ext4>, dentry: &Dentry<Ext4>, _flags: u32) -> Result<SplicedDentry> {
@@ -191,28 +188,6 @@ fn start(dir: &Inode<Ext4>, credits: Credits) -> Result<Operation<'_>> {
         operation.set_sync();
     }
     Ok(operation)
-}
-
-/// Runs `attempt`, and again after a commit where it found no space and freed blocks wait for
-/// one. No handle is open.
-fn with_space(sb: &SuperBlock<Ext4>, mut attempt: impl FnMut() -> Result) -> Result {
-    use crate::alloc::GroupTable;
-    let mut tries = 0;
-    loop {
-        match attempt() {
-            Err(error) if error == ENOSPC && tries < RETRIES => {
-                let info = sb.info();
-                let (Some(journal), Ok(groups)) = (info.journal(), info.groups()) else {
-                    return Err(error);
-                };
-                if groups.counters().uncommitted() == 0 || journal.force_commit().is_err() {
-                    return Err(error);
-                }
-                tries += 1;
-            }
-            result => return result,
-        }
-    }
 }
 
 /// Whether `dir` can have one more child directory.

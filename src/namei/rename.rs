@@ -3,12 +3,12 @@
 //! Moving and exchanging names.
 
 use super::remove::{lost_directory, lost_name};
-use super::{count_child, entry, has_room_for_child, start, uncount_child, with_space};
+use super::{count_child, entry, has_room_for_child, start, uncount_child};
 use crate::format::Problem;
 use crate::jbd_glue::{credits, Operation};
 use crate::kern::dentry::Dentry;
 use crate::kern::inode::Inode;
-use crate::{dir, file, inode, Ext4};
+use crate::{dir, file, inode, superblock, Ext4};
 use kernel::prelude::*;
 
 /// Whether `a` and `b` are one inode.
@@ -52,7 +52,7 @@ pub(super) fn rename(
     if is_dir && moves {
         check_parent(inode, old_dir)?;
     }
-    with_space(old_dir.sb(), || {
+    superblock::with_space(old_dir.sb(), || {
         let mut operation = start(old_dir, credits::rename())?;
         if new_dir.is_dirsync() {
             operation.set_sync();

@@ -14,6 +14,7 @@
 
 use super::options::ErrorPolicy;
 use super::write_out;
+use crate::alloc::GroupTable;
 use crate::format::superblock::state;
 use crate::format::units::{GroupNumber, InodeNumber, PhysicalBlock};
 use crate::format::Problem;
@@ -224,6 +225,30 @@ pub(crate) fn start(sb: &SuperBlock<Ext4>, credits: Credits) -> Result<Operation
         return Err(fatal(sb, crate::here!(), EROFS, "the journal has aborted"));
     }
     Operation::start(journal, info.device, credits)
+}
+
+/// How often an operation that found no space is tried again after a commit.
+const RETRIES: u32 = 3;
+
+/// Runs `attempt`, and again after a commit where it found no space and freed blocks wait for
+/// one. No handle is open.
+pub(crate) fn with_space(sb: &SuperBlock<Ext4>, mut attempt: impl FnMut() -> Result) -> Result {
+    let mut tries = 0;
+    loop {
+        match attempt() {
+            Err(error) if error == ENOSPC && tries < RETRIES => {
+                let info = sb.info();
+                let (Some(journal), Ok(groups)) = (info.journal(), info.groups()) else {
+                    return Err(error);
+                };
+                if groups.counters().uncommitted() == 0 || journal.force_commit().is_err() {
+                    return Err(error);
+                }
+                tries += 1;
+            }
+            result => return result,
+        }
+    }
 }
 
 fn handle(sb: &SuperBlock<Ext4>, at: Where, error: Error, fatal: bool) {

@@ -44,5 +44,5 @@ pub(crate) mod types;
 pub(crate) mod unmount;
 pub(crate) mod write_out;
 
-pub(crate) use health::{error, start, Where};
+pub(crate) use health::{error, start, with_space, Where};
 pub(crate) use info::SuperInfo;

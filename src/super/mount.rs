@@ -20,7 +20,7 @@ use crate::kern::log::{log, Level};
 use crate::kern::super_block::{Filling, NewSuperBlock, SuperBlock, Traits};
 use crate::kern::super_buffer::SuperBuffer;
 use crate::kern::time::real_seconds;
-use crate::{fs_err, fs_info, fs_warn, here, Ext4};
+use crate::{fs_err, fs_info, fs_warn, here, namei, xattr, Ext4};
 use core::mem::offset_of;
 use core::ops::ControlFlow;
 use core::sync::atomic::Ordering::Relaxed;
@@ -91,6 +91,8 @@ pub(super) fn fill(mut sb: NewSuperBlock<'_, Ext4>, request: &Request) -> Result
             max_links: MAX_LINKS,
             uuid,
             operations: ops::table(),
+            export: &namei::export::EXPORT,
+            attributes: &xattr::families::ALL,
         },
     );
     finish(&sb, &options).inspect_err(|e| fs_err!(sb.get(), "mount failed ({:?})", e))

@@ -3,6 +3,7 @@
 //! A tree of files as text, to compare it between drivers and with its source.
 
 use anyhow::{bail, Context, Result};
+use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -44,6 +45,26 @@ fn walk(top: &Path) -> Result<Vec<PathBuf>> {
     Ok(all)
 }
 
+/// The extended attributes, each with the digest of its value. A file system
+/// without any has none.
+fn attributes(path: &Path) -> Result<BTreeMap<String, String>> {
+    let mut all = BTreeMap::new();
+    let mut list = vec![0; 65536];
+    let len = match rustix::fs::llistxattr(path, list.as_mut_slice()) {
+        Err(Errno::OPNOTSUPP) => return Ok(all),
+        result => result.with_context(|| path.display().to_string())?,
+    };
+    list.truncate(len);
+    for name in String::from_utf8(list)?.split_terminator('\0') {
+        let mut value = vec![0; 65536];
+        let len = rustix::fs::lgetxattr(path, name, value.as_mut_slice())
+            .with_context(|| format!("{name} of {}", path.display()))?;
+        value.truncate(len);
+        all.insert(name.to_owned(), digest(value.as_slice())?);
+    }
+    Ok(all)
+}
+
 /// Prints a line for each file with all that must survive a remount.
 pub fn snapshot(top: &Path) -> Result<()> {
     for path in walk(top)? {
@@ -56,7 +77,7 @@ pub fn snapshot(top: &Path) -> Result<()> {
             String::new()
         };
         println!(
-            "{:?} {:o} {}:{} links={} size={} sectors={} rdev={} mtime={}.{:09} ctime={}.{:09} {content}",
+            "{:?} {:o} {}:{} links={} size={} sectors={} rdev={} mtime={}.{:09} ctime={}.{:09} {:?} {content}",
             path.strip_prefix(top)?,
             m.mode(),
             m.uid(),
@@ -69,6 +90,7 @@ pub fn snapshot(top: &Path) -> Result<()> {
             m.mtime_nsec(),
             m.ctime(),
             m.ctime_nsec(),
+            attributes(&path)?,
         );
     }
     Ok(())

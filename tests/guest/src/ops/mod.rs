@@ -7,6 +7,7 @@
 //! Every test gets a fresh directory and leaves its last state there, for the
 //! caller to compare after a remount and through another driver.
 
+mod attributes;
 mod data;
 mod direct;
 mod names;
@@ -29,6 +30,7 @@ const TESTS: &[&[Test]] = &[
     direct::TESTS,
     space::TESTS,
     state::TESTS,
+    attributes::TESTS,
 ];
 
 /// Runs the tests whose name contains `only` in `dir`; says how each went.

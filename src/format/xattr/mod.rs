@@ -1,26 +1,51 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Extended attributes: the attribute block's header, and a safe look at lists of attributes.
+//! Extended attributes on disk.
 //!
 //! Attributes lie behind the fields of an inode, in one block that inodes with equal attributes
-//! share (it counts them), or both. For now ext4rs reads them, and drops a share of the block
-//! when it deletes an inode.
+//! may share (it counts them), or both. Both lists are alike: entries with the names from the
+//! start, ended by a zero word; values from the end.
+//!
+//! - here: the attribute block's header;
+//! - [`list`]: a safe look at a list of attributes;
+//! - [`set`]: all attributes of an inode, changed and written as lists again.
 //!
 //! Format: `Documentation/filesystems/ext4/attributes.rst`.
 
+pub mod list;
+pub mod set;
+
+pub use list::{Attribute, Attributes};
+pub use set::{AttributeSet, Place};
+
 use super::checksum::crc32c_with_hole;
-use super::geometry::{Geometry, GOOD_OLD_INODE_SIZE};
-use super::le;
+use super::geometry::Geometry;
 use super::problem::{ensure, Problem};
 use super::units::PhysicalBlock;
 use core::mem::{offset_of, size_of};
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::FromBytes;
 
+/// What the names of attributes begin with, as numbers.
+pub mod prefix {
+    /// `user.`
+    pub const USER: u8 = 1;
+    /// `system.posix_acl_access`, the whole name.
+    pub const ACL_ACCESS: u8 = 2;
+    /// `system.posix_acl_default`, the whole name.
+    pub const ACL_DEFAULT: u8 = 3;
+    /// `trusted.`
+    pub const TRUSTED: u8 = 4;
+    /// `security.`
+    pub const SECURITY: u8 = 6;
+}
+
 /// `h_magic`, of a block and of the list in an inode.
 const MAGIC: u32 = 0xea02_0000;
 /// Lists in an inode begin after the magic.
 const IN_INODE_HEADER: usize = 4;
+/// Lists in a block begin after the header.
+const IN_BLOCK_HEADER: usize = size_of::<RawHeader>();
 /// A block is shared by at most so many inodes.
 pub const MAX_REFCOUNT: u32 = 1024;
 
@@ -56,6 +81,16 @@ struct RawEntry {
     value_inode: U32,
     value_size: U32,
     hash: U32,
+}
+
+/// Bytes of an entry, with its name.
+fn entry_bytes(name: &[u8]) -> usize {
+    padded(size_of::<RawEntry>().saturating_add(name.len()))
+}
+
+/// Entries and values take whole words.
+fn padded(bytes: usize) -> usize {
+    bytes.saturating_add(3) & !3
 }
 
 const _: () = {
@@ -105,10 +140,12 @@ impl BlockHeader {
         })
     }
 
-    /// Writes the header back and sets the checksum; `None` where `block` is too short.
+    /// Writes the header and sets the checksum; `None` where `block` is too short.
     #[must_use]
     pub fn encode(&self, geo: &Geometry, at: PhysicalBlock, block: &mut [u8]) -> Option<()> {
         let (raw, _) = RawHeader::mut_from_prefix(block).ok()?;
+        raw.magic = U32::new(MAGIC);
+        raw.blocks = U32::new(1);
         raw.refcount = U32::new(self.refcount);
         raw.hash = U32::new(self.hash);
         if geo.metadata_csum() {
@@ -123,91 +160,4 @@ impl BlockHeader {
 fn checksum(geo: &Geometry, at: PhysicalBlock, block: &[u8]) -> u32 {
     let seed = crate::crc32c(geo.checksum_seed, &at.0.to_le_bytes());
     crc32c_with_hole(seed, block, offset_of!(RawHeader, checksum), 4)
-}
-
-/// An attribute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Attribute<'a> {
-    /// Which prefix the name has: 1 `user.`, 2 and 3 the ACLs, 4 `trusted.`, 6 `security.` ...
-    pub name_index: u8,
-    /// The name after the prefix.
-    pub name: &'a [u8],
-    /// The value.
-    pub value: &'a [u8],
-}
-
-/// The attributes of one list, each checked as it is reached.
-pub struct Attributes<'a> {
-    /// What value offsets count from.
-    base: &'a [u8],
-    /// Where the next entry begins in `base`; `None` at the end.
-    next: Option<usize>,
-}
-
-impl<'a> Attributes<'a> {
-    /// The list in an attribute block; check it with [`BlockHeader::parse`] first.
-    pub fn in_block(block: &'a [u8]) -> Self {
-        Self {
-            base: block,
-            next: Some(size_of::<RawHeader>()),
-        }
-    }
-
-    /// The list in an inode of `extra_isize`, from all the inode's bytes; empty where there is
-    /// none.
-    pub fn in_inode(inode: &'a [u8], extra_isize: u16) -> Self {
-        let at = usize::from(GOOD_OLD_INODE_SIZE) + usize::from(extra_isize);
-        let has_list = le::u32_at(inode, at) == Some(MAGIC);
-        Self {
-            base: inode.get(at + IN_INODE_HEADER..).unwrap_or(&[]),
-            next: has_list.then_some(0),
-        }
-    }
-
-    fn step(&mut self, at: usize) -> Result<Option<Attribute<'a>>, Problem> {
-        let bad = Problem::new("attribute list runs past its end", at as u64);
-        if le::u32_at(self.base, at).ok_or(bad)? == 0 {
-            return Ok(None);
-        }
-        let tail = self.base.get(at..).ok_or(bad)?;
-        let (raw, rest) = RawEntry::ref_from_prefix(tail).map_err(|_| bad)?;
-        let name = rest.get(..raw.name_len.into()).ok_or(bad)?;
-        ensure(
-            !name.contains(&0),
-            Problem::new("attribute name holds a zero byte", at as u64),
-        )?;
-        let inode = raw.value_inode.get();
-        ensure(
-            inode == 0,
-            Problem::new("attribute value in an inode", inode.into()),
-        )?;
-        let start = usize::from(raw.value_offset.get());
-        let len = raw.value_size.get() as usize;
-        let value = match len {
-            0 => &[],
-            _ => start
-                .checked_add(len)
-                .and_then(|end| self.base.get(start..end))
-                .ok_or(Problem::new(
-                    "attribute value outside its block",
-                    start as u64,
-                ))?,
-        };
-        let size = size_of::<RawEntry>().saturating_add(name.len());
-        self.next = at.checked_add(size.next_multiple_of(4));
-        Ok(Some(Attribute {
-            name_index: raw.name_index,
-            name,
-            value,
-        }))
-    }
-}
-
-impl<'a> Iterator for Attributes<'a> {
-    type Item = Result<Attribute<'a>, Problem>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let at = self.next.take()?;
-        self.step(at).transpose()
-    }
 }
