@@ -92,6 +92,9 @@ fn shell_command() -> Command {
         )
         .env("HOME", "/root")
         .env("LANG", "C.UTF-8")
+        // Debian's dmsetup leaves the nodes of its devices to udev, which does
+        // not run here.
+        .env("DM_DISABLE_UDEV", "1")
         .current_dir("/");
     c
 }
