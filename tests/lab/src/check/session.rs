@@ -125,11 +125,11 @@ impl Session {
 }
 
 /// The names that scripts use: the type to check, the scratch disk with its
-/// name alone, the disk after it. There is no udev, so dmsetup makes nodes itself.
+/// name alone, the disk after it.
 pub fn with_names(lab: &Lab<'_>, script: &str) -> String {
     let (disk, next) = (lab.parts.disk(0), lab.parts.disk(1));
     format!(
-        "export FS={} DEV=/dev/{disk} DISK={disk} DEV2=/dev/{next} DM_DISABLE_UDEV=1\n{script}",
+        "export FS={} DEV=/dev/{disk} DISK={disk} DEV2=/dev/{next}\n{script}",
         lab.fs
     )
 }
