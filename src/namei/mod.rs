@@ -149,13 +149,14 @@ impl Directory for Ext4 {
         dir::end_position(file)
     }
 
-    fn fsync(dir: &Inode<Ext4>, data_only: bool) -> Result {
+    fn fsync(dir: &Inode<Ext4>, _data_only: bool) -> Result {
         let info = dir.sb().info();
         info.check_writable()?;
         let Some(journal) = info.journal() else {
             return Ok(());
         };
-        let tid = dir.info().last_tid(data_only);
+        // A directory's data is its names, and whatever changes them writes the inode.
+        let tid = dir.info().last_tid(false);
         let flush = info.options().barrier && !journal.will_flush_device(tid);
         journal.complete(tid)?;
         if flush {
