@@ -5,6 +5,9 @@
 #   make check     every check there is
 #   make check-debug   the guest checks in the debug kernel, and what only it can check
 #   make check-load    DURATION=1800 seconds of load in the debug kernel
+#   make check-crash   ROUNDS=6000 crash states, recovered and looked at
+#   make check-hostile thousands of damaged images in the debug kernel, ROUNDS=3000
+#   make fuzz      the pure rooms on the host, DURATION=60 seconds a target
 #   make bench     ext4rs, C ext4 and XFS side by side (Documentation/performance.md)
 #   make mutants   what the tests are worth (Documentation/races.md)
 #   make shell     a shell in a guest with ext4rs mounted at /mnt
@@ -35,7 +38,7 @@ export MODE ROUNDS BASE OUT REVISION DURATION
 
 export XFSTESTS_DIR CONFIG GROUP TESTS JOBS FRESH A B
 
-.PHONY: module run check check-debug check-load bench mutants xfstests xfstests-compare
+.PHONY: module run check check-debug check-load check-crash check-hostile fuzz bench mutants xfstests xfstests-compare
 .PHONY: shell guest setup install clean
 
 # Inside the tool tree already.
@@ -62,7 +65,7 @@ check-debug: export ON = debug
 check-debug:
 	@scripts/enter check
 
-run check check-load bench mutants xfstests xfstests-compare shell guest setup:
+run check check-load check-crash check-hostile fuzz bench mutants xfstests xfstests-compare shell guest setup:
 	@scripts/enter $@
 
 # Where modprobe, and so mount(8), looks for modules that did not come with

@@ -7,6 +7,10 @@
 //! of [`Event::Output`] and then one event that ends the request. A guest that
 //! is up says [`Event::Ready`] once, unasked.
 
+pub mod chance;
+pub mod direct;
+pub mod world;
+
 use serde::{Deserialize, Serialize};
 
 /// Host to guest.
@@ -79,4 +83,35 @@ pub struct Storm {
     pub operations: u64,
     /// All of them together.
     pub nanoseconds: u64,
+}
+
+/// What became of a crash state.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Judged {
+    pub slot: usize,
+    pub result: Result<(), String>,
+}
+
+/// The head of a batch of crash states on the disk that lists them. The list, JSON, is behind
+/// the first page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Batch {
+    /// Counted from 1.
+    pub number: u64,
+    /// Bytes of the list.
+    pub length: u64,
+}
+
+impl Batch {
+    pub fn bytes(self) -> Vec<u8> {
+        [self.number.to_le_bytes(), self.length.to_le_bytes()].concat()
+    }
+
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let word = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+        Some(Self {
+            number: word(0)?,
+            length: word(8)?,
+        })
+    }
 }

@@ -7,11 +7,13 @@ mod bench;
 mod cache;
 mod check;
 mod damage;
+mod fuzz;
 mod kernel;
 mod klog;
 mod machine;
 mod module;
 mod mutants;
+mod record;
 mod run;
 mod setup;
 mod shell;
@@ -42,6 +44,12 @@ enum Cli {
     Check(check::CheckArgs),
     /// A long time of load in the debug kernel.
     CheckLoad(check::LoadArgs),
+    /// Thousands of crash states, recovered and looked at.
+    CheckCrash(check::CrashArgs),
+    /// Thousands of damaged images, in the debug kernel.
+    CheckHostile(check::HostileArgs),
+    /// Fuzz the pure rooms on the host.
+    Fuzz(fuzz::FuzzArgs),
     /// ext4rs, C ext4 and XFS side by side, measured.
     Bench(bench::BenchArgs),
     /// Show that the tests notice when a protective step is gone.
@@ -75,6 +83,9 @@ fn run() -> Result<ExitCode> {
         Cli::Run(args) => run::run(&cache, &args),
         Cli::Check(args) => check::run(&cache, &args),
         Cli::CheckLoad(args) => check::load(&cache, &args),
+        Cli::CheckCrash(args) => check::crash(&cache, &args),
+        Cli::CheckHostile(args) => check::hostile(&cache, &args),
+        Cli::Fuzz(args) => fuzz::run(&cache, &args),
         Cli::Bench(args) => bench::run(&cache, &args),
         Cli::Mutants(args) => mutants::run(&cache, &args),
         Cli::Xfstests(args) => xfstests::run(&cache, &args),

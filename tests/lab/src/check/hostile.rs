@@ -7,7 +7,7 @@ use super::Lab;
 use crate::damage;
 use crate::klog;
 use crate::machine::{Disk, Guest};
-use anyhow::{bail, Context, Result};
+use anyhow::{bail, ensure, Context, Result};
 use guest::{Case, Event, Outcome};
 use rustix::io::Errno;
 use std::fs;
@@ -62,21 +62,49 @@ fn is_one_of(error: i32, list: &[Errno]) -> bool {
     list.contains(&Errno::from_raw_os_error(error))
 }
 
+/// `make check`: a third of the listed cases, by the seed, and all of the named kinds.
 pub fn images(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     s.discard();
+    let third = |case: &Case| damage::is_kind(case) || case.number as u64 % 3 == lab.seed % 3;
+    with_bases(lab, |bases| {
+        let mut cases = damage::many_cases(bases, lab.seed, 0)?;
+        choose(lab, &mut cases, third);
+        Ok(cases)
+    })
+}
+
+/// `make check-hostile`: all the listed cases, and so many more by the seed that there are
+/// `count`.
+pub fn many_images(lab: &Lab<'_>, count: usize) -> Result<String> {
+    with_bases(lab, |bases| {
+        let mut cases = damage::many_cases(bases, lab.seed, count)?;
+        choose(lab, &mut cases, |_| true);
+        Ok(cases)
+    })
+}
+
+/// Keeps the cases that `CASE` asks for or, where it asks for none, those that `usual` has.
+fn choose(lab: &Lab<'_>, cases: &mut Vec<Case>, usual: impl Fn(&Case) -> bool) {
+    match lab.case.as_deref() {
+        Some("all") => {}
+        Some(only) => cases.retain(|c| c.name.contains(only) || c.number.to_string() == only),
+        None => cases.retain(|c| usual(c)),
+    }
+}
+
+fn with_bases(
+    lab: &Lab<'_>,
+    cases: impl FnOnce(&[PathBuf]) -> Result<Vec<Case>>,
+) -> Result<String> {
     let dir = lab
         .cache
         .path("run")
         .join(format!("hostile-{}", std::process::id()));
     fs::create_dir_all(&dir)?;
     let bases = damage::make_bases(&dir)?;
-    let mut cases = damage::cases(&bases)?;
-    match lab.case.as_deref() {
-        Some("all") => {}
-        Some(only) => cases.retain(|c| c.name.contains(only) || c.number.to_string() == only),
-        // a third of them, by the seed: a few minutes' worth
-        None => cases.retain(|c| c.number as u64 % 3 == lab.seed % 3),
-    }
+    let cases = cases(&bases)?;
+    ensure!(!cases.is_empty(), "no such case");
+    let start_time = Instant::now();
     let list = dir.join("cases");
     write_list(&list, &cases)?;
 
@@ -84,6 +112,7 @@ pub fn images(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     let mut next = 0;
     while next < cases.len() {
         let mut guest = start(lab, &list, &bases)?;
+        run.boots += 1;
         next = run.some(lab, &mut guest, &cases, next)?;
     }
     let report = lab.cache.path("log").join("hostile.log");
@@ -99,12 +128,15 @@ pub fn images(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
         );
     }
     let _ = fs::remove_dir_all(&dir);
+    let kinds = cases.iter().filter(|c| damage::is_kind(c)).count();
     Ok(format!(
-        "{} images, {} refused, {} noticed while mounted, {} harmless",
+        "{} images in {:.0} s, {kinds} of them of the named kinds: {} refused, {} noticed while mounted, {} harmless; {} boots",
         cases.len(),
+        start_time.elapsed().as_secs_f64(),
         run.refused,
         run.noticed,
-        run.harmless
+        run.harmless,
+        run.boots
     ))
 }
 
@@ -134,6 +166,7 @@ struct Run {
     refused: usize,
     noticed: usize,
     harmless: usize,
+    boots: usize,
     bad: Vec<String>,
     /// A line for each image.
     lines: Vec<String>,
@@ -157,7 +190,7 @@ impl Run {
                     lab.parts.disk(2)
                 ),
             ),
-            Duration::from_secs(3600),
+            Duration::from_secs(4 * 3600),
         )?;
         let mut index = from;
         let mut mark = guest.log_len();

@@ -16,6 +16,7 @@ mod races;
 mod session;
 mod source;
 mod stand_in;
+mod states;
 
 use crate::cache::Cache;
 use crate::kernel::On;
@@ -239,6 +240,31 @@ pub fn run(cache: &Cache, args: &CheckArgs) -> Result<ExitCode> {
 }
 
 #[derive(Args)]
+pub struct HostileArgs {
+    #[command(flatten)]
+    check: CheckArgs,
+    /// Damaged images, with those that are drawn by chance
+    #[arg(long, env = "ROUNDS", default_value_t = 3000)]
+    rounds: usize,
+}
+
+/// `make check-hostile`: in the debug kernel, or where `ON` says.
+pub fn hostile(cache: &Cache, args: &HostileArgs) -> Result<ExitCode> {
+    let start = Instant::now();
+    let mut tally = Tally::default();
+    let on = match args.check.on {
+        On::Qemu => On::Debug,
+        on => on,
+    };
+    let mut lab = args.check.lab(cache, on)?;
+    lab.parts = lab.parts.with_module_for(cache, &args.check.fs)?;
+    tally.count(report("hostile images", || {
+        hostile::many_images(&lab, args.rounds)
+    }));
+    finish(&tally, start, &args.check)
+}
+
+#[derive(Args)]
 pub struct LoadArgs {
     #[command(flatten)]
     check: CheckArgs,
@@ -257,6 +283,37 @@ pub fn load(cache: &Cache, args: &LoadArgs) -> Result<ExitCode> {
     let work = |lab: &Lab<'_>, s: &mut Session| load::load(lab, s, args.duration);
     tally.count(report("load", || in_session(&lab, &mut session, work)));
     finish(&tally, start, &args.check)
+}
+
+#[derive(Args)]
+pub struct CrashArgs {
+    #[command(flatten)]
+    check: CheckArgs,
+    /// Crash states; a few hundred are a sample, of short workloads
+    #[arg(long, env = "ROUNDS", default_value_t = 6000)]
+    rounds: usize,
+}
+
+/// `make check-crash`: recorded on the stock kernel; judged on the fast one, or where `ON` says.
+pub fn crash(cache: &Cache, args: &CrashArgs) -> Result<ExitCode> {
+    let extent = states::Extent::of(args.rounds);
+    let args = &args.check;
+    let start = Instant::now();
+    let mut tally = Tally::default();
+    let on = match args.on {
+        On::Qemu => On::Uml,
+        on => on,
+    };
+    let lab = |on| -> Result<Lab<'_>> {
+        let mut lab = args.lab(cache, on)?;
+        lab.parts = lab.parts.with_module_for(cache, &args.fs)?;
+        Ok(lab)
+    };
+    let (recorder, judge) = (lab(On::Qemu)?, lab(on)?);
+    tally.count(report("crash states", || {
+        states::crash_states(&recorder, &judge, &extent)
+    }));
+    finish(&tally, start, args)
 }
 
 fn finish(tally: &Tally, start: Instant, args: &CheckArgs) -> Result<ExitCode> {

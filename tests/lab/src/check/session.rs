@@ -4,7 +4,7 @@
 
 use super::Lab;
 use crate::kernel::On;
-use crate::machine::{Disk, Guest};
+use crate::machine::{Disk, Guest, Machine};
 use anyhow::{bail, Context, Result};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -138,6 +138,11 @@ pub fn with_names(lab: &Lab<'_>, script: &str) -> String {
 pub fn boot(lab: &Lab<'_>, disks: Vec<Disk>, fio: bool) -> Result<Guest> {
     let mut machine = lab.parts.machine(lab.cache, disks);
     machine.fio = fio;
+    boot_machine(lab, &machine)
+}
+
+/// As [`boot`], of a machine that was made by the caller.
+pub fn boot_machine(lab: &Lab<'_>, machine: &Machine<'_>) -> Result<Guest> {
     let mut guest = machine.boot()?;
     if lab.parts.kernel.on == On::Debug {
         guest.sh(super::debug::FORGET_BOOT, LIMIT)?;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use guest::Case;
 
 /// A field: name, offset in its structure, bytes, values to try.
-type Field = (&'static str, usize, usize, &'static [u64]);
+pub type Field = (&'static str, usize, usize, &'static [u64]);
 
 const MAX: u64 = u64::MAX;
 
@@ -135,6 +135,19 @@ const INDEX: &[Field] = &[
     ("second block", 0x2C, 4, &[0, 1, MAX]),
 ];
 
+/// struct ext4_xattr_header, with the first struct ext4_xattr_entry.
+const ATTRIBUTES: &[Field] = &[
+    ("magic", 0x0, 4, &[0]),
+    ("refcount", 0x4, 4, &[0, 2, 1025, MAX]),
+    ("blocks", 0x8, 4, &[0, 2, MAX]),
+    ("first name_len", 0x20, 1, &[0, 255]),
+    ("first name_index", 0x21, 1, &[0, 2, 7, 255]),
+    ("first value_offs", 0x22, 2, &[0, 4095, 4096, 0xFFFF]),
+    ("first value_inum", 0x24, 4, &[2, 12, MAX]),
+    ("first value_size", 0x28, 4, &[4096, 0xFFFF, MAX]),
+    ("second name_len", 0x34, 1, &[255]),
+];
+
 /// journal_superblock_t; big-endian.
 const JOURNAL: &[Field] = &[
     ("magic", 0x0, 4, &[0]),
@@ -160,21 +173,32 @@ const DESCRIPTOR: &[Field] = &[
     ("t_flags", 0x10, 4, &[0, MAX]),
 ];
 
-/// Where a structure is, and what its checksum is.
-struct Place<'a> {
-    base: usize,
-    image: &'a Image,
-    name: String,
-    at: usize,
-    sum: Sum,
+/// Where a structure is, its fields, and what its checksum is.
+pub struct Place {
+    pub name: String,
+    pub at: usize,
+    pub sum: Sum,
+    pub fields: Vec<Field>,
     big_endian: bool,
     /// Whether the walk is sure to read it, so that a wrong checksum cannot
     /// pass unnoticed.
     is_read: bool,
 }
 
-impl Place<'_> {
-    fn bytes(&self, value: u64, size: usize) -> Vec<u8> {
+impl Place {
+    fn new(name: &str, at: usize, sum: Sum, is_read: bool, fields: &[Field]) -> Self {
+        Self {
+            name: name.to_owned(),
+            at,
+            sum,
+            fields: fields.to_vec(),
+            big_endian: false,
+            is_read,
+        }
+    }
+
+    /// A value as it is written there.
+    pub fn bytes(&self, value: u64, size: usize) -> Vec<u8> {
         let little = value.to_le_bytes();
         let mut bytes = little.get(..size).unwrap_or_default().to_vec();
         if self.big_endian {
@@ -183,33 +207,29 @@ impl Place<'_> {
         bytes
     }
 
-    fn damage(&self, fields: &[Field], all: &mut Vec<Case>) -> Result<()> {
-        for &(field, offset, size, values) in fields {
+    /// Each field with each value, checksum left alone and mended.
+    fn damage(&self, base: usize, image: &Image, all: &mut Vec<Case>) -> Result<()> {
+        for &(field, offset, size, values) in &self.fields {
             for &value in values {
                 let new = self.bytes(value, size);
-                if self.image.get(self.at + offset, size)? == new {
+                if image.get(self.at + offset, size)? == new {
                     continue;
                 }
-                let mut raw = self.image.clone();
+                let mut raw = image.clone();
                 raw.put(self.at + offset, &new)?;
                 let name = format!("{} {field} = {}", self.name, hex(&new));
                 let mut mended = raw.clone();
                 mended.mend(self.sum)?;
-                let patches = self.image.patches(&mended);
+                let patches = image.patches(&mended);
                 let same = mended.bytes == raw.bytes;
                 if !matches!(self.sum, Sum::None) && !patches.is_empty() && !same {
-                    push(
-                        all,
-                        self.base,
-                        format!("{name}, checksum mended"),
-                        patches,
-                        false,
-                    );
+                    let name = format!("{name}, checksum mended");
+                    push(all, base, name, patches, false);
                 }
                 // one raw case a field is enough: the checksum speaks first
                 if values.first() == Some(&value) || same {
                     let must = self.is_read && !matches!(self.sum, Sum::None) && !same;
-                    push(all, self.base, name, self.image.patches(&raw), must);
+                    push(all, base, name, image.patches(&raw), must);
                 }
             }
         }
@@ -217,13 +237,13 @@ impl Place<'_> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes
         .iter()
         .fold(String::new(), |text, b| text + &format!("{b:02x}"))
 }
 
-fn push(
+pub fn push(
     all: &mut Vec<Case>,
     base: usize,
     name: String,
@@ -247,30 +267,29 @@ fn push(
     });
 }
 
-/// Damage to an image that was unmounted cleanly.
-pub fn clean(image: &Image, all: &mut Vec<Case>) -> Result<()> {
-    let place = |name: &str, at, sum, is_read| Place {
-        base: 0,
-        image,
-        name: name.to_owned(),
-        at,
-        sum,
-        big_endian: false,
-        is_read,
-    };
+/// The structures of an image that was unmounted cleanly.
+pub fn clean_places(image: &Image) -> Result<Vec<Place>> {
     let find = |path| image.find(path);
     let first =
         |inode| -> Result<usize> { image.blocks(inode)?.first().copied().context("no block") };
     let (plain, linear, indexed) = (find("plain")?, find("linear")?, find("indexed")?);
     let (pieces, fast, slow) = (find("pieces")?, find("fast")?, find("slow")?);
     let orphans = image.u32(SUPER + 0x280)?;
-
-    place("superblock", SUPER, Sum::Super, true).damage(SUPERBLOCK, all)?;
-    place("group 0", image.group(0), Sum::Group(0), true).damage(GROUP, all)?;
     let few = |fields: &'static [Field], step: usize| -> Vec<Field> {
         fields.iter().copied().step_by(step).collect()
     };
-    place("group 1", image.group(1), Sum::Group(1), true).damage(&few(GROUP, 2), all)?;
+
+    let mut all = vec![
+        Place::new("superblock", SUPER, Sum::Super, true, SUPERBLOCK),
+        Place::new("group 0", image.group(0), Sum::Group(0), true, GROUP),
+        Place::new(
+            "group 1",
+            image.group(1),
+            Sum::Group(1),
+            true,
+            &few(GROUP, 2),
+        ),
+    ];
     for (name, number, step) in [
         ("root inode", 2, 1),
         ("inode of a file", plain, 1),
@@ -282,35 +301,39 @@ pub fn clean(image: &Image, all: &mut Vec<Case>) -> Result<()> {
         ("orphan file inode", orphans, 3),
     ] {
         let at = image.inode(number)?;
-        place(name, at, Sum::Inode(number), true).damage(&few(INODE, step), all)?;
+        all.push(Place::new(
+            name,
+            at,
+            Sum::Inode(number),
+            true,
+            &few(INODE, step),
+        ));
     }
     let block = image.extents(pieces)?.1.context("no extent block")?;
-    place("extent block", block, Sum::Extents(pieces, block), true).damage(EXTENTS, all)?;
+    let sum = Sum::Extents(pieces, block);
+    all.push(Place::new("extent block", block, sum, true, EXTENTS));
     let at = image.entry(linear, "name-3")?.0;
-    place(
-        "directory entry",
-        at,
-        Sum::Directory(linear, first(linear)?),
-        true,
-    )
-    .damage(ENTRY, all)?;
+    let sum = Sum::Directory(linear, first(linear)?);
+    all.push(Place::new("directory entry", at, sum, true, ENTRY));
     let at = image.entry(2, "..")?.0;
-    place(
-        "entry .. of the root",
-        at,
-        Sum::Directory(2, first(2)?),
-        true,
-    )
-    .damage(ENTRY, all)?;
+    let sum = Sum::Directory(2, first(2)?);
+    all.push(Place::new("entry .. of the root", at, sum, true, ENTRY));
     let at = first(indexed)?;
-    place("directory index", at, Sum::Index(indexed, at), false).damage(INDEX, all)?;
+    let sum = Sum::Index(indexed, at);
+    all.push(Place::new("directory index", at, sum, false, INDEX));
     let at = first(orphans)?;
-    let orphan_fields: &[Field] = &[
+    let fields: &[Field] = &[
         ("first entry", 0x0, 4, &[2, 12, 100_000, MAX]),
         ("magic", BLOCK - 8, 4, &[0]),
         ("checksum", BLOCK - 4, 4, &[0x1234]),
     ];
-    place("orphan file", at, Sum::Orphans(orphans, at), false).damage(orphan_fields, all)?;
+    all.push(Place::new(
+        "orphan file",
+        at,
+        Sum::Orphans(orphans, at),
+        false,
+        fields,
+    ));
     for group in 0..image.groups()? {
         for (name, field, sum) in [
             ("block bitmap", 0x0, Sum::BlockBitmap(group)),
@@ -321,11 +344,22 @@ pub fn clean(image: &Image, all: &mut Vec<Case>) -> Result<()> {
                 ("first bytes", 0, 8, &[0, MAX]),
                 ("later bytes", 0x80, 8, &[0, MAX, 0x55AA_55AA]),
             ];
-            place(&format!("{name} of group {group}"), at, sum, false).damage(fields, all)?;
+            let name = format!("{name} of group {group}");
+            all.push(Place::new(&name, at, sum, false, fields));
         }
     }
-    shapes(image, all)?;
-    Ok(())
+    let at = image.attribute_block(plain)?;
+    let sum = Sum::Attributes(at);
+    all.push(Place::new("attribute block", at, sum, false, ATTRIBUTES));
+    Ok(all)
+}
+
+/// Damage to an image that was unmounted cleanly.
+pub fn clean(image: &Image, all: &mut Vec<Case>) -> Result<()> {
+    for place in clean_places(image)? {
+        place.damage(0, image, all)?;
+    }
+    shapes(image, all)
 }
 
 /// Damage that is more than one field.
@@ -385,26 +419,37 @@ fn shapes(image: &Image, all: &mut Vec<Case>) -> Result<()> {
     Ok(())
 }
 
-/// Damage to an image whose journal has to be replayed.
-pub fn dirty(image: &Image, all: &mut Vec<Case>) -> Result<()> {
+/// The structures of a journal that has to be replayed.
+pub fn dirty_places(image: &Image) -> Result<Vec<Place>> {
     let blocks = image.blocks(8)?;
     let at = *blocks.first().context("an empty journal")?;
-    let place = |name: &str, at, sum, is_read| Place {
-        base: 1,
-        image,
-        name: name.to_owned(),
-        at,
-        sum,
-        big_endian: true,
-        is_read,
-    };
     // only a journal with checksums of its own (v2 or v3) has one here
     let features = u32::from_be_bytes(image.get(at + 0x28, 4)?.try_into()?);
     let is_summed = features & 0x18 != 0;
-    place("journal superblock", at, Sum::Journal, is_summed).damage(JOURNAL, all)?;
     let start = u32::from_be_bytes(image.get(at + 0x1C, 4)?.try_into()?);
     let descriptor = *blocks
         .get(start as usize)
         .context("the journal starts beyond its end")?;
-    place("journal descriptor", descriptor, Sum::None, false).damage(DESCRIPTOR, all)
+    let mut all = vec![
+        Place::new("journal superblock", at, Sum::Journal, is_summed, JOURNAL),
+        Place::new(
+            "journal descriptor",
+            descriptor,
+            Sum::None,
+            false,
+            DESCRIPTOR,
+        ),
+    ];
+    for place in &mut all {
+        place.big_endian = true;
+    }
+    Ok(all)
+}
+
+/// Damage to an image whose journal has to be replayed.
+pub fn dirty(image: &Image, all: &mut Vec<Case>) -> Result<()> {
+    for place in dirty_places(image)? {
+        place.damage(1, image, all)?;
+    }
+    Ok(())
 }

@@ -41,6 +41,8 @@ pub enum Sum {
     InodeBitmap(u32),
     Journal,
     Orphans(u32, usize),
+    /// Block of extended attributes, at an offset in the image.
+    Attributes(usize),
     /// Not covered by a checksum.
     None,
 }
@@ -141,6 +143,13 @@ impl Image {
             .collect())
     }
 
+    /// Offset of the block of extended attributes of an inode.
+    pub fn attribute_block(&self, inode: u32) -> Result<usize> {
+        let block = self.u32(self.inode(inode)? + 0x68)? as usize;
+        ensure!(block != 0, "inode {inode} has no attribute block");
+        Ok(block * BLOCK)
+    }
+
     /// The inode of a path.
     pub fn find(&self, path: &str) -> Result<u32> {
         let mut inode = 2;
@@ -235,6 +244,13 @@ impl Image {
                 let c = crc32c(!0, self.get(at, 1024)?);
                 self.put(at + 0xFC, &c.to_be_bytes())?;
             }
+            Sum::Attributes(at) => {
+                self.put(at + 0x10, &[0; 4])?;
+                let number = u64::try_from(at / BLOCK)?;
+                let c = crc32c(self.seed, &number.to_le_bytes());
+                let c = crc32c(c, self.get(at, BLOCK)?);
+                self.put(at + 0x10, &c.to_le_bytes())?;
+            }
             Sum::Orphans(inode, at) => {
                 let number = u64::try_from(at / BLOCK)?;
                 let c = crc32c(self.inode_seed(inode)?, &number.to_le_bytes());
@@ -315,6 +331,7 @@ mod tests {
                 Sum::BlockBitmap(0),
                 Sum::InodeBitmap(0),
                 Sum::Orphans(orphans, first(orphans)?),
+                Sum::Attributes(good.attribute_block(good.find("plain")?)?),
             ];
             for sum in sums {
                 let mut mended = good.clone();

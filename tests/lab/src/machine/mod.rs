@@ -76,6 +76,7 @@ impl Parts {
             fio: false,
             console: false,
             bench: false,
+            sqlite: false,
             counted: false,
         }
     }
@@ -94,6 +95,8 @@ pub struct Machine<'a> {
     pub console: bool,
     /// QEMU: what `make bench` compares with is in the initramfs.
     pub bench: bool,
+    /// QEMU: SQLite is in the initramfs.
+    pub sqlite: bool,
     /// QEMU: one CPU whose clock advances a nanosecond for each instruction,
     /// and jumps when it is idle. Time in the guest is a count of instructions.
     pub counted: bool,
@@ -103,6 +106,8 @@ pub struct Machine<'a> {
 pub struct Disk {
     path: PathBuf,
     read_only: bool,
+    /// QEMU: where its writes are recorded, in the format of dm-log-writes.
+    record: Option<PathBuf>,
 }
 
 impl Disk {
@@ -110,6 +115,15 @@ impl Disk {
         Self {
             path: path.into(),
             read_only: false,
+            record: None,
+        }
+    }
+
+    /// A disk whose writes are recorded in the file `record`.
+    pub fn recorded(path: impl Into<PathBuf>, record: impl Into<PathBuf>) -> Self {
+        Self {
+            record: Some(record.into()),
+            ..Self::new(path)
         }
     }
 
@@ -117,6 +131,7 @@ impl Disk {
         Self {
             path: path.into(),
             read_only: true,
+            record: None,
         }
     }
 }

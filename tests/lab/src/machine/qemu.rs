@@ -7,7 +7,7 @@
 
 use super::cpio::Archive;
 use super::guest::LOG;
-use super::{Machine, Started};
+use super::{Disk, Machine, Started};
 use crate::cache::Cache;
 use anyhow::{bail, Context, Result};
 use std::fs::{self, File};
@@ -26,6 +26,9 @@ fn initrd(machine: &Machine<'_>, to: &Path) -> Result<()> {
     }
     if machine.bench {
         parts.push("bench.cpio");
+    }
+    if machine.sqlite {
+        parts.push("sqlite.cpio");
     }
     for part in parts {
         std::io::copy(&mut File::open(machine.cache.path(part))?, &mut out)?;
@@ -122,18 +125,7 @@ pub fn start(machine: &Machine<'_>, dir: &Path) -> Result<Started> {
         qemu.stdin(Stdio::null());
     }
     for (i, disk) in machine.disks.iter().enumerate() {
-        // Two commands at once may read the same disk: one that is only read needs no lock.
-        let (ro, lock) = match disk.read_only {
-            true => ("on", "off"),
-            false => ("off", "auto"),
-        };
-        qemu.arg("-drive")
-            .arg(format!(
-                "file={},if=none,id=d{i},format=raw,cache=unsafe,discard=unmap,readonly={ro},file.locking={lock}",
-                disk.path.display()
-            ))
-            .arg("-device")
-            .arg(format!("virtio-blk-pci,drive=d{i}"));
+        add_disk(&mut qemu, i, disk)?;
     }
     let errors = File::create(dir.join("qemu.log"))?;
     let mut child = qemu
@@ -148,6 +140,35 @@ pub fn start(machine: &Machine<'_>, dir: &Path) -> Result<Started> {
             Err(e.context(said))
         }
     }
+}
+
+fn add_disk(qemu: &mut Command, i: usize, disk: &Disk) -> Result<()> {
+    let path = disk.path.display();
+    match &disk.record {
+        None => {
+            // Two commands at once may read the same disk: one that is only read needs no lock.
+            let (ro, lock) = match disk.read_only {
+                true => ("on", "off"),
+                false => ("off", "auto"),
+            };
+            qemu.arg("-drive").arg(format!(
+                "file={path},if=none,id=d{i},format=raw,cache=unsafe,discard=unmap,\
+                 readonly={ro},file.locking={lock}"
+            ));
+        }
+        Some(record) => {
+            File::create(record)?;
+            qemu.arg("-blockdev").arg(format!(
+                "driver=blklogwrites,node-name=d{i},log-sector-size=512,\
+                 file.driver=file,file.cache.no-flush=on,file.filename={path},\
+                 log.driver=file,log.cache.no-flush=on,log.filename={}",
+                record.display()
+            ));
+        }
+    }
+    qemu.arg("-device")
+        .arg(format!("virtio-blk-pci,drive=d{i}"));
+    Ok(())
 }
 
 fn connect(socket: &Path, child: &mut Child) -> Result<UnixStream> {

@@ -6,6 +6,7 @@
 //!   kernel's modules; made once.
 //! - `fio.cpio`: fio with its many libraries, for the scenarios that ask.
 //! - `bench.cpio`: XFS, for `make bench`.
+//! - `sqlite.cpio`: SQLite, for the crash states.
 //! - what changes with each run (ext4rs.ko, the `guest` program) is appended
 //!   for each boot.
 //!
@@ -100,6 +101,21 @@ pub fn prepare(cache: &Cache, kernel: &Kernel) -> Result<()> {
         |_| {
             base(cache, kernel)?;
             fio(cache)
+        },
+    )
+}
+
+/// `sqlite.cpio`: a workload of the crash states.
+pub fn sqlite(cache: &Cache) -> Result<()> {
+    cache.step(
+        "guest-sqlite",
+        "adding SQLite to the guest",
+        "1",
+        "run the command again",
+        |_| {
+            let mut out = create(&cache.path("sqlite.cpio"))?;
+            programs(&mut out, &["sqlite3"])?;
+            Ok(out.finish()?.flush()?)
         },
     )
 }

@@ -16,7 +16,7 @@
 use super::guest::LOG;
 use super::layer::Layer;
 use super::{root, Machine, Started};
-use anyhow::{Context, Result};
+use anyhow::{ensure, Context, Result};
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -50,6 +50,7 @@ pub fn start(machine: &Machine<'_>, dir: &Path) -> Result<Started> {
         .stderr(log.try_clone()?)
         .stdout(log);
     for (i, disk) in machine.disks.iter().enumerate() {
+        ensure!(disk.record.is_none(), "UML records no writes");
         // `d`: no copy-on-write header is looked for in the image
         let flags = if disk.read_only { "rd" } else { "d" };
         uml.arg(format!("ubd{i}{flags}={}", disk.path.display()));
