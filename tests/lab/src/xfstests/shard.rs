@@ -298,14 +298,15 @@ fn batch_script(lab: &Lab<'_>, config: &Config, tests: &[String]) -> String {
             RESULT_BASE=/results DIFF_LENGTH=0 HOST_OPTIONS=/dev/null \
             MKFS_OPTIONS='{mkfs}' EXT_MOUNT_OPTIONS='{mount}' XFS_MOUNT_OPTIONS='{mount}'
         cd {dir}
-        touch /run/begun
+        rm -f /results/*/check_dmesg
         setsid ./check --exact-order {tests} &
         check=$!
         (
             while sleep 10; do
-                # check removes the file when a test ends
-                last=$(stat -c %Y /run/begun /results/*/check_dmesg 2>/dev/null | sort -n | tail -n 1)
-                age=$(($(date +%s) - last))
+                # check has this file while a test runs; between tests nothing is late
+                begun=$(stat -c %Y /results/*/check_dmesg 2>/dev/null | sort -n | tail -n 1)
+                [ -n \"$begun\" ] || continue
+                age=$(($(date +%s) - begun))
                 [ $age -lt {limit} ] && continue
                 echo w > /proc/sysrq-trigger
                 echo l > /proc/sysrq-trigger
