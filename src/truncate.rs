@@ -30,7 +30,7 @@ use crate::{
         size,
     },
     jbd_glue::{credits, Operation as Handle},
-    kern::{inode::Inode, iomap::zero_range},
+    kern::{inode::Inode, iomap::zero_range, trace},
     mapper::{remove_blocks, MapperEnv, Operation},
     superblock::{self, orphan},
     Ext4,
@@ -94,9 +94,13 @@ pub(crate) fn change_size(inode: &Inode<Ext4>, new: u64, shrinks: bool) -> Resul
         inode.info().set_disk_size(&mut data, new);
     }
     let written = inode::write_inode(inode, &data, &mut operation);
-    if written.is_err() {
-        inode.set_size(old.0);
-        inode.info().set_disk_size(&mut data, old.1);
+    match written {
+        Ok(()) if new > old.1 => trace::size_grow(inode, || (old.1, new, pending)),
+        Ok(()) => {}
+        Err(_) => {
+            inode.set_size(old.0);
+            inode.info().set_disk_size(&mut data, old.1);
+        }
     }
     drop(data);
     let stopped = operation.stop();

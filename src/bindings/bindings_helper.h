@@ -123,6 +123,7 @@ EXT4RS_CONST(loff_t, MAX_LFS_FILESIZE);
 EXT4RS_CONST(unsigned long, HZ);
 
 #include "helpers.c"
+#include "trace.h"
 #endif
 
 #endif

@@ -27,7 +27,7 @@
 )]
 
 mod generated {
-    use kernel::ffi;
+    use kernel::{bindings::tracepoint, ffi};
 
     type __kernel_size_t = usize;
     type __kernel_ssize_t = isize;

@@ -26,8 +26,9 @@ use crate::{
         jbd2::Credits,
         nofs::NoFs,
         rwsem::{ReadGuard, WriteGuard},
+        trace,
     },
-    mapper::{MapperEnv, Operation, Run, Shift, Want},
+    mapper::{Event, MapRequest, MapperEnv, Mapping, Operation, Run, Shift, Want},
     superblock, Ext4,
 };
 use core::ops::{Deref, DerefMut, Range};
@@ -138,6 +139,37 @@ fn state_of(state: disk::State, at: PhysicalBlock) -> extent_status::State {
     }
 }
 
+/// Zero, or the error's number.
+fn errno<T>(result: &Result<T>) -> i32 {
+    result.as_ref().map_or_else(|e| e.to_errno(), |_| 0)
+}
+
+/// The arguments of the tracepoint at the mapper's end.
+fn answered(request: &MapRequest, answer: &Result<Mapping>) -> (u32, u32, u64, u32, u64, u32, i32) {
+    let (intent, ret) = (request.intent as u32, errno(answer));
+    let Ok(mapping) = answer else {
+        return (request.start.0, request.len, 0, 0, 0, intent, ret);
+    };
+    let extent = &mapping.extent;
+    let state = match extent.state() {
+        extent_status::State::Written(_) => trace::flags::WRITTEN,
+        extent_status::State::Unwritten(_) => trace::flags::UNWRITTEN,
+        extent_status::State::Delayed => trace::flags::DELAYED,
+        extent_status::State::Hole => trace::flags::HOLE,
+    };
+    let new = if mapping.new { trace::flags::NEW } else { 0 };
+    let place = extent.state().physical().map_or(0, |at| at.0);
+    (
+        extent.start().0,
+        extent.len(),
+        place,
+        state | new,
+        mapping.sequence,
+        intent,
+        ret,
+    )
+}
+
 impl<'a> MapperEnv for InodeEnv<'a> {
     type Handle = Handle<'a>;
     type Data = InodeData;
@@ -174,8 +206,31 @@ impl<'a> MapperEnv for InodeEnv<'a> {
         self.inode.sb().info().errortags.pass(tag)
     }
 
-    fn note_retry(&self) {
-        self.inode.sb().info().writeback.recheck_retries.add(1);
+    #[inline]
+    fn observe(&self, event: Event<'_>) {
+        let inode = self.inode;
+        match event {
+            Event::Asked(request) => {
+                trace::map_blocks_enter(inode, || {
+                    (request.start.0, request.len, request.intent as u32)
+                });
+            }
+            Event::Answered(request, answer) => {
+                trace::map_blocks_exit(inode, || answered(request, answer));
+            }
+            Event::Retry(found) => {
+                inode.sb().info().writeback.recheck_retries.add(1);
+                trace::map_retry(inode, || {
+                    let now = inode.info().sequence();
+                    let extent = &found.extent;
+                    (extent.start().0, extent.len(), found.sequence, now)
+                });
+            }
+            Event::Converted(range, result) => trace::ioend_convert(inode, || {
+                let len = range.end.distance_from(range.start).unwrap_or(0);
+                (range.start.0, len, errno(result))
+            }),
+        }
     }
 
     fn tree_lookup(&self, data: &InodeData, at: LogicalBlock) -> Result<extent_status::Extent> {

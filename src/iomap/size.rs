@@ -23,7 +23,7 @@ use crate::{
     extent_status::State,
     inode,
     jbd_glue::Operation,
-    kern::{inode::Inode, iomap::zero_range},
+    kern::{inode::Inode, iomap::zero_range, trace},
     mapper::{size, Intent},
     Ext4,
 };
@@ -54,8 +54,9 @@ pub(super) fn written(
     };
     info.set_disk_size(&mut data, new);
     let written = inode::write_inode(inode, &data, handle);
-    if written.is_err() {
-        info.set_disk_size(&mut data, old);
+    match written {
+        Ok(()) => trace::size_grow(inode, || (old, new, false)),
+        Err(_) => info.set_disk_size(&mut data, old),
     }
     written
 }

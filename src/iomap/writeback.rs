@@ -34,6 +34,7 @@ use crate::{
         inode::Inode,
         ioend::{Completion, CompletionQueue, Finished},
         iomap::Extent,
+        trace,
         workqueue::Workqueue,
         writeback::{Dirty, Writeback},
     },
@@ -57,12 +58,16 @@ impl Writeback for Ext4Writeback {
         inode.info().growth(|grow| grow.submitted(&dirty.range));
         // Only a sequence that has moved can make the mapping wrong for this folio, which is
         // locked: see the sequence's own documentation.
-        if dirty.current.covers(dirty.range.start)
-            && dirty.current.cookie() == inode.info().sequence()
-        {
+        let kept = dirty.current.covers(dirty.range.start)
+            && dirty.current.cookie() == inode.info().sequence();
+        let limit = dirty.limit.max(dirty.range.end);
+        trace::writeback_range(inode, || {
+            let len = dirty.range.end.saturating_sub(dirty.range.start);
+            (dirty.range.start, len, limit, kept)
+        });
+        if kept {
             return Ok(None);
         }
-        let limit = dirty.limit.max(dirty.range.end);
         let mapping =
             map_bytes(inode, dirty.range.start..limit, Intent::Writeback)?.ok_or(EFBIG)?;
         stats.map_calls.add(1);

@@ -14,7 +14,7 @@
 //! Lock order: the queue's spinlock is innermost, taken with interrupts off. `complete` runs
 //! without locks, inside a NOFS scope.
 
-use super::{fs::FileSystem, inode::Inode, nofs::NoFs, workqueue::Workqueue};
+use super::{fs::FileSystem, inode::Inode, nofs::NoFs, trace, workqueue::Workqueue};
 use crate::bindings;
 use core::{marker::PhantomData, ops::Range, ptr};
 use kernel::{
@@ -161,6 +161,7 @@ unsafe extern "C" fn end_bio<C: Completion>(bio: *mut bindings::bio) {
         let ioend: *mut bindings::iomap_ioend =
             kernel::container_of!(bio, bindings::iomap_ioend, io_bio);
         let inode = Inode::<C::Fs>::from_raw((*ioend).io_inode);
+        trace::ioend_queue(inode, || about(&*ioend, 0));
         let queue = C::queue(inode);
         let mut pending = queue.pending.lock();
         let first = pending.0;
@@ -243,6 +244,19 @@ unsafe fn put_back<C: Completion>(queue: &CompletionQueue<C>, list: *mut binding
     }
 }
 
+/// What the tracepoints say of an ioend.
+fn about(ioend: &bindings::iomap_ioend, merged: u32) -> (u64, u64, bool, u32, i32) {
+    // SAFETY: A pure function of its argument.
+    let error = unsafe { bindings::blk_status_to_errno(ioend.io_bio.bi_status) };
+    (
+        ioend.io_offset.max(0) as u64,
+        ioend.io_size as u64,
+        u32::from(ioend.io_flags) & bindings::IOMAP_IOEND_UNWRITTEN != 0,
+        merged,
+        error,
+    )
+}
+
 /// Completes `ioend` and those that were merged into it.
 ///
 /// # Safety
@@ -260,6 +274,7 @@ unsafe fn finish<C: Completion>(ioend: *mut bindings::iomap_ioend) {
             next = (*next).next;
         }
         if merged != 0 {
+            trace::ioend_merge(inode, || about(&*ioend, merged));
             C::merged(inode, merged);
         }
         let start = (*ioend).io_offset.max(0) as u64;

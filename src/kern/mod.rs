@@ -37,6 +37,7 @@ pub mod super_buffer;
 pub mod super_ops;
 pub(crate) mod sysfs;
 pub mod time;
+pub(crate) mod trace;
 pub mod workqueue;
 pub mod writeback;
 pub mod xattr;

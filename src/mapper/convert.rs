@@ -2,7 +2,7 @@
 
 //! Completion: the data is on disk, so the blocks become written.
 
-use super::env::{MapperEnv, Operation};
+use super::env::{Event, MapperEnv, Operation};
 use crate::errortag::Tag;
 use crate::extent_status::Spare;
 use crate::format::units::LogicalBlock;
@@ -27,21 +27,26 @@ pub fn convert_unwritten<E: MapperEnv>(
     range: Range<LogicalBlock>,
     handle: Option<&mut E::Handle>,
 ) -> Result {
-    match handle {
-        Some(handle) => convert(env, range, handle),
-        None => {
-            let mut attempts = 0;
-            loop {
-                let mut own = env.start_handle(Operation::Convert)?;
-                let converted = convert(env, range.clone(), &mut own);
-                let stopped = env.stop_handle(own);
-                match converted.and(stopped) {
-                    Err(error) if error == ENOSPC && env.wait_for_space(attempts) => {
-                        attempts = attempts.saturating_add(1);
-                    }
-                    done => return done,
-                }
+    let converted = match handle {
+        Some(handle) => convert(env, range.clone(), handle),
+        None => convert_or_wait(env, &range),
+    };
+    env.observe(Event::Converted(&range, &converted));
+    converted
+}
+
+/// With a handle of its own, again where a commit makes space.
+fn convert_or_wait<E: MapperEnv>(env: &E, range: &Range<LogicalBlock>) -> Result {
+    let mut attempts = 0;
+    loop {
+        let mut own = env.start_handle(Operation::Convert)?;
+        let converted = convert(env, range.clone(), &mut own);
+        let stopped = env.stop_handle(own);
+        match converted.and(stopped) {
+            Err(error) if error == ENOSPC && env.wait_for_space(attempts) => {
+                attempts = attempts.saturating_add(1);
             }
+            done => return done,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 //! What the mapper needs of an inode and of the file system around it.
 
+use super::map::{MapRequest, Mapping};
 use super::shift::Shift;
 use crate::errortag::Tag;
 use crate::extent_status::{Extent, StatusTree};
@@ -41,6 +42,19 @@ pub struct Run {
     pub start: PhysicalBlock,
     /// Number of blocks, at least 1.
     pub len: u32,
+}
+
+/// What somebody may want to see or count.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// [`map_blocks`](super::map_blocks) is called.
+    Asked(&'a MapRequest),
+    /// It returns.
+    Answered(&'a MapRequest, &'a Result<Mapping>),
+    /// A re-check failed: what was found is so no more, and the mapper goes back to the lookup.
+    Retry(&'a Mapping),
+    /// Blocks became written, or a conversion failed with a part of them done.
+    Converted(&'a Range<LogicalBlock>, &'a Result),
 }
 
 /// One inode, as the mapper sees it.
@@ -90,8 +104,9 @@ pub trait MapperEnv {
         Ok(())
     }
 
-    /// A re-check failed and the mapper goes back to the lookup; for the counters.
-    fn note_retry(&self) {}
+    /// For counters and for those who watch.
+    #[inline]
+    fn observe(&self, _event: Event<'_>) {}
 
     /// The extent of the on-disk tree in which `at` lies, or the whole hole around it.
     ///

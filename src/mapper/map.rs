@@ -2,7 +2,7 @@
 
 //! [`map_blocks`]: look up, and where the intent asks for it, reserve or allocate.
 
-use super::env::{MapperEnv, Operation, Want};
+use super::env::{Event, MapperEnv, Operation, Want};
 use super::size::MAX_RUN;
 use crate::errortag::Tag;
 use crate::extent_status::{Extent, Spare, State, END_OF_FILE_SPACE};
@@ -13,7 +13,7 @@ use kernel::prelude::*;
 /// So many entries of one inode are enough, delayed ones aside: about 100 KiB.
 const CACHE_LIMIT: usize = 4096;
 
-/// What the blocks are wanted for.
+/// What the blocks are wanted for. The tracepoints know the order (`src/bindings/trace.h`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Intent {
     /// Reading from the device: delayed blocks are as good as a hole.
@@ -98,6 +98,18 @@ pub struct Mapping {
 pub fn map_blocks<E: MapperEnv>(
     env: &E,
     request: MapRequest,
+    handle: Option<&mut E::Handle>,
+) -> Result<Mapping> {
+    env.observe(Event::Asked(&request));
+    let answer = map_or_wait(env, request, handle);
+    env.observe(Event::Answered(&request, &answer));
+    answer
+}
+
+/// Takes the step, with a handle if one is needed, and waits for space where that may help.
+fn map_or_wait<E: MapperEnv>(
+    env: &E,
+    request: MapRequest,
     mut handle: Option<&mut E::Handle>,
 ) -> Result<Mapping> {
     let mut attempts = 0;
@@ -161,7 +173,7 @@ fn map_with<E: MapperEnv>(
         if let Some(mapping) = done {
             return Ok(mapping);
         }
-        env.note_retry();
+        env.observe(Event::Retry(&found));
     }
 }
 

@@ -55,7 +55,7 @@ mod shift;
 pub mod size;
 
 pub use convert::convert_unwritten;
-pub use env::{MapperEnv, Operation, Run, Want};
+pub use env::{Event, MapperEnv, Operation, Run, Want};
 pub use map::{map_blocks, map_cached, Intent, MapRequest, Mapping};
 pub use remove::{release_delayed, remove_blocks};
 pub use shift::{shift_blocks, unwrite_blocks, Shift};

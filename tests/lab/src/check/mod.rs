@@ -17,6 +17,7 @@ mod session;
 mod source;
 mod stand_in;
 mod states;
+mod tracepoints;
 
 use crate::cache::Cache;
 use crate::kernel::On;
@@ -109,6 +110,9 @@ const GUEST: &[GuestCheck] = &[
 /// In guests, with a debug build of the module only.
 const RACES: &[GuestCheck] = &[("forced races", races::forced)];
 
+/// What only ext4rs has.
+const OWN: &[GuestCheck] = &[("tracepoints", tracepoints::tracepoints)];
+
 /// In guests with the debug kernel only.
 const DEBUG: &[GuestCheck] = &[
     ("KUnit", debug::kunit),
@@ -129,6 +133,7 @@ const SHORT: &[GuestCheck] = &[
     ("debug kernel: KUnit", debug::kunit),
     ("debug kernel: operations", files::operations),
     ("debug kernel: fsx", files::fsx),
+    ("debug kernel: tracepoints", tracepoints::tracepoints),
     ("debug kernel: leaks", debug::leaks),
 ];
 
@@ -213,6 +218,9 @@ impl CheckArgs {
 pub fn run(cache: &Cache, args: &CheckArgs) -> Result<ExitCode> {
     let start = Instant::now();
     let mut guest_checks = GUEST.to_vec();
+    if args.fs == "ext4rs" {
+        guest_checks.extend(OWN);
+    }
     if args.fs == "ext4rs" && Variant::wanted(args.on) == Variant::Debug {
         guest_checks.extend(RACES);
     }

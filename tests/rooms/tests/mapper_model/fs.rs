@@ -10,7 +10,7 @@
 use kernel::prelude::*;
 use rooms::extent_status::{Extent, State, StatusTree, END_OF_FILE_SPACE};
 use rooms::format::units::{LogicalBlock, PhysicalBlock};
-use rooms::mapper::{MapperEnv, Operation, Run, Shift, Want};
+use rooms::mapper::{Event, MapperEnv, Operation, Run, Shift, Want};
 use shuttle::rand::Rng;
 use shuttle::sync::Arc;
 use std::collections::BTreeMap;
@@ -292,8 +292,10 @@ impl MapperEnv for File {
         self.config.skip_recheck || self.with_status(|tree| tree.sequence()) == since
     }
 
-    fn note_retry(&self) {
-        self.retries.fetch_add(1, Ordering::SeqCst);
+    fn observe(&self, event: Event<'_>) {
+        if matches!(event, Event::Retry(_)) {
+            self.retries.fetch_add(1, Ordering::SeqCst);
+        }
     }
 
     fn tree_lookup(&self, data: &Tree, at: LogicalBlock) -> Result<Extent> {
