@@ -61,8 +61,11 @@ pub fn draw(results: &Results) -> String {
             12.0,
             "start",
             format!(
-                "{} time, {}, commit {}",
-                results.mode, results.kernel, results.revision
+                "{} time, {}, commit {}, {}",
+                results.mode,
+                results.kernel,
+                results.revision,
+                results.day()
             ),
         ));
     for mark in [0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 4.0] {

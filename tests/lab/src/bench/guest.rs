@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The guest of the bench: three RAM disks, a file system's type on each.
+//! The guest of the bench: three RAM disks, a file system's type on each. A
+//! UML guest has the programs of the tool tree, a QEMU guest is given them.
 
 use super::ops::{Amount, FIO_JOBS, ROWS};
 use super::results::{Outcome, FILE_SYSTEMS};
 use super::Mode;
 use crate::cache::Cache;
+use crate::kernel::On;
 use crate::machine::{root, tail, Guest, Parts};
 use anyhow::{Context, Result};
 use guest::Storm;
@@ -25,7 +27,9 @@ const MKFS: [&str; FILE_SYSTEMS.len()] = [
 ];
 
 pub fn boot(cache: &Cache, parts: &Parts, mode: Mode) -> Result<Guest> {
-    root::bench(cache, &parts.kernel)?;
+    if parts.kernel.on == On::Qemu {
+        root::bench(cache, &parts.kernel)?;
+    }
     let mut machine = parts.machine(cache, Vec::new());
     machine.memory_mib = 3072;
     machine.fio = true;
@@ -34,7 +38,7 @@ pub fn boot(cache: &Cache, parts: &Parts, mode: Mode) -> Result<Guest> {
     let mut guest = machine.boot()?;
     let script = format!(
         "set -e; insmod /modules/brd.ko rd_nr=3 rd_size=$((384 * 1024))
-        for fs in {}; do modprobe $fs; done
+        for fs in {}; do modprobe $fs || grep -w $fs /proc/filesystems; done
         for i in 0 1 2; do dd if=/dev/zero of=/dev/ram$i bs=1M oflag=direct 2>/dev/null || true; done
         cat > /tmp/data.fio <<'END'\n{FIO_JOBS}\nEND\n",
         FILE_SYSTEMS.join(" ")

@@ -33,6 +33,7 @@ pub struct Measured {
 /// A run, as it is kept in a file.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Results {
+    /// The release, and what it ran in.
     pub kernel: String,
     pub mode: String,
     /// The commit of ext4rs.
@@ -118,6 +119,26 @@ impl Results {
         }
     }
 
+    /// The day of the run, as in 2026-01-31.
+    pub fn day(&self) -> String {
+        // civil_from_days, by way of March as the first month
+        let days = self.date / 86400 + 719_468;
+        let era = days / 146_097;
+        let day_of_era = days % 146_097;
+        let year_of_era =
+            (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * month + 2) / 5 + 1;
+        let (month, next) = if month < 10 {
+            (month + 3, 0)
+        } else {
+            (month - 9, 1)
+        };
+        let year = year_of_era + era * 400 + next;
+        format!("{year}-{month:02}-{day:02}")
+    }
+
     /// The rows that were measured, in the table's order.
     pub fn in_order(&self) -> impl Iterator<Item = (&'static super::ops::Row, &Measured)> {
         ROWS.iter()
@@ -179,6 +200,19 @@ mod tests {
         assert_eq!(row.ratio(EXT4RS, EXT4), None);
         assert_eq!(row.trouble(EXT4RS), Some(&Outcome::NotSupported));
         assert_eq!(row.ratio(EXT4RS, XFS), None);
+    }
+
+    #[test]
+    fn the_day_of_a_date() {
+        let mut results = Results::new("7.3", "counted", "abc");
+        for (date, day) in [
+            (0, "1970-01-01"),
+            (951_782_400, "2000-02-29"),
+            (1_795_685_712, "2026-11-26"),
+        ] {
+            results.date = date;
+            assert_eq!(results.day(), day);
+        }
     }
 
     #[test]

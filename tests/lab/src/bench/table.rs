@@ -8,13 +8,14 @@ use super::results::{Measured, Outcome, Ratio, Results, EXT4, EXT4RS, XFS};
 /// time has changed since.
 pub fn ratios(results: &Results, base: Option<&Results>) -> String {
     let mut text = format!(
-        "\n{} of ext4rs {} on {}; throughput as a ratio, median of the rounds, ± half the spread\n\n",
+        "\n{} of ext4rs {} on {}, {}; throughput as a ratio, median of the rounds, ± half the spread\n\n",
         match results.mode.as_str() {
             "counted" => "Instructions",
             _ => "Time",
         },
         results.revision,
-        results.kernel
+        results.kernel,
+        results.day()
     );
     let change = if base.is_some() {
         " time against base |"

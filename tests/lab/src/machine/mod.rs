@@ -12,6 +12,7 @@ pub mod root;
 mod uml;
 
 pub use guest::{tail, End, Guest};
+pub use qemu::has_kvm;
 
 use crate::cache::{output_of, Cache};
 use crate::kernel::{self, Kernel, On};

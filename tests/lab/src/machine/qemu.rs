@@ -39,6 +39,11 @@ fn initrd(machine: &Machine<'_>, to: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Whether guests run on the CPU itself.
+pub fn has_kvm(cache: &Cache) -> Result<bool> {
+    Ok(accelerator(cache)? == "kvm")
+}
+
 /// KVM if the CPU has it and a guest really runs with it; found out once.
 fn accelerator(cache: &Cache) -> Result<&'static str> {
     let info = fs::read_to_string("/proc/cpuinfo")?;
