@@ -260,6 +260,11 @@ impl World {
             return Ok(());
         }
         let mut new = old.to_vec();
+        // The rest of the last block is zeroed, and that may be on disk before the size is: C ext4
+        // and XFS promise no more either.
+        for cell in cells..cells.next_multiple_of(BLOCK as usize).min(old.len()) {
+            self.put(&old, cell, Value::Zero)?;
+        }
         new.truncate(cells);
         while new.len() < cells {
             new.push(self.new_cell());

@@ -350,6 +350,26 @@ mod tests {
         verdict(&dir.0, &ops, 4, 2).unwrap();
     }
 
+    /// A truncate that is not durable may have zeroed the rest of its last block, and no more.
+    #[test]
+    fn a_truncate_zeroes_before_it_cuts() {
+        let dir = Dir::new("truncate");
+        let mut ops = file();
+        ops.truncate(3);
+        act(&dir.0, &ops);
+        ops.push(Op::Truncate {
+            path: "f".into(),
+            cells: 10,
+        });
+        let f = open(&dir);
+        f.write_all_at(&[0; 6 * 512], 10 * 512).unwrap();
+        verdict(&dir.0, &ops, 4, 3).unwrap();
+        // not before it began, and not the next block
+        assert!(verdict(&dir.0, &ops, 3, 3).is_err());
+        f.write_all_at(&[0; 512], 16 * 512).unwrap();
+        assert!(verdict(&dir.0, &ops, 4, 3).is_err());
+    }
+
     #[test]
     fn foreign_bytes_are_noticed() {
         let dir = Dir::new("foreign");
