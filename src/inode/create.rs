@@ -133,7 +133,8 @@ fn fill(birth: &Birth<'_>, inode: &NewInode<Ext4>, operation: &mut Operation<'_>
     info.set_fresh(true);
     super::set_flags(inode, birth.flags());
 
-    let mut disk = DiskInode::new(geo, birth.mode, inode.generation());
+    // Not the mode that was asked for: the umask, and what the owner may not have, are off it.
+    let mut disk = DiskInode::new(geo, inode.mode(), inode.generation());
     if birth.is(mode::CHAR) || birth.is(mode::BLOCK) {
         let (major, minor) = birth.device;
         disk.set_device(major, minor);
