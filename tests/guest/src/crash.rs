@@ -11,6 +11,7 @@
 //! - `unsure FILE`: from now on FILE may be in any state that it went through.
 
 use anyhow::{bail, ensure, Context, Result};
+use guest::chance::Chance;
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, Write};
@@ -21,27 +22,6 @@ const SECTOR: usize = 512;
 const FILES: u64 = 40;
 const MAGIC: u64 = 0x6578_7434_7273_0000;
 
-/// A small generator (splitmix64): the run must follow from its seed.
-pub struct Chance(u64);
-
-impl Chance {
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    pub fn below(&mut self, n: u64) -> u64 {
-        self.next().checked_rem(n).unwrap_or(0)
-    }
-}
-
 /// Sector `index` of `file` in `generation`.
 fn sector(file: u64, generation: u64, index: u64) -> [u8; SECTOR] {
     let mut chance = Chance::new((file << 48) ^ (generation << 24) ^ index);
@@ -50,7 +30,7 @@ fn sector(file: u64, generation: u64, index: u64) -> [u8; SECTOR] {
         let value = match i {
             0 => MAGIC ^ file,
             1 => (generation << 32) | index,
-            _ => chance.next(),
+            _ => chance.word(),
         };
         word.copy_from_slice(&value.to_le_bytes());
     }

@@ -4,8 +4,9 @@
 //! though that splits its extents and takes room in the trees. Who asks for a
 //! block gets an error, and nothing else changes.
 
-use crate::ops::{pattern, Aligned};
+use crate::ops::pattern;
 use anyhow::{ensure, Context, Result};
+use guest::direct::Aligned;
 use rustix::fs::{fallocate, fdatasync, FallocateFlags};
 use rustix::io::Errno;
 use std::fs::{self, File, OpenOptions};

@@ -5,6 +5,7 @@
 use super::data::{expect_data, read_write, reread};
 use super::{check, pattern, refused, same, Test};
 use anyhow::{Context, Result};
+use guest::direct::{Aligned, PAGE};
 use rustix::fs::{fallocate, stat, FallocateFlags, OFlags};
 use rustix::io::{preadv2, pwritev2, Errno, ReadWriteFlags};
 use std::fs::{File, OpenOptions};
@@ -22,44 +23,6 @@ pub const TESTS: &[Test] = &[
     ("dsync_writes", dsync_writes),
     ("uncached", uncached),
 ];
-
-const PAGE: usize = 4096;
-
-/// A file opened with `O_DIRECT`, and buffers that suit it.
-pub struct Aligned(File);
-
-impl Aligned {
-    pub fn open(p: &Path) -> Result<Self> {
-        let flags = i32::try_from(OFlags::DIRECT.bits())?;
-        let mut options = OpenOptions::new();
-        let options = options.read(true).write(true).create(true).truncate(false);
-        Ok(Self(options.custom_flags(flags).open(p)?))
-    }
-
-    /// Calls `f` with a buffer of `len` bytes that begins at a page.
-    fn buffer<R>(len: usize, f: impl FnOnce(&mut [u8]) -> R) -> Result<R> {
-        let mut room = vec![0u8; len + PAGE];
-        let skip = room.as_ptr().align_offset(PAGE);
-        Ok(f(room.get_mut(skip..skip + len).context("no buffer")?))
-    }
-
-    pub fn write(&self, data: &[u8], at: u64) -> Result<()> {
-        Self::buffer(data.len(), |buffer| {
-            buffer.copy_from_slice(data);
-            self.0.write_all_at(buffer, at)
-        })??;
-        Ok(())
-    }
-
-    /// The first `len` bytes of the file.
-    pub fn read(&self, len: usize) -> Result<Vec<u8>> {
-        let whole = len.next_multiple_of(PAGE).max(PAGE);
-        Self::buffer(whole, |buffer| {
-            let n = self.0.read_at(buffer, 0)?;
-            Ok(buffer.get(..n).context("read more than there is")?.to_vec())
-        })?
-    }
-}
 
 fn write_read(d: &Path) -> Result<()> {
     let p = d.join("file");

@@ -14,8 +14,6 @@ mod names;
 mod space;
 mod state;
 
-pub use direct::Aligned;
-
 use crate::verdicts::Verdicts;
 use anyhow::{bail, Result};
 use rustix::io::Errno;

@@ -3,10 +3,10 @@
 //! `fallocate()` in all its modes, and the map of a file: holes, data, extents.
 
 use super::data::{expect_data, read_write, reread};
-use super::direct::Aligned;
 use super::{check, pattern, refused, same, Test};
-use crate::crash::Chance;
 use anyhow::{ensure, Context, Result};
+use guest::chance::Chance;
+use guest::direct::Aligned;
 use rustix::fs::{fallocate, seek, stat, FallocateFlags as Flags, SeekFrom};
 use rustix::io::Errno;
 use std::fs::File;
