@@ -62,25 +62,23 @@ impl<'a> Shared<'a> {
 
     /// Gives up the inode's share; frees the block with the last one.
     fn release(self, operation: &mut Operation<'_>) -> Result {
-        let Self { inode, block } = self;
+        let (inode, at) = (self.inode, self.at());
         let fs = inode.sb().info();
-        let at = block.number();
         let lock = fs.inodes.table.lock(at)?;
-        let header = Self { inode, block };
-        let mut shares = header.header()?;
-        let block = header.block;
+        let mut shares = self.header()?;
         inode.info().set_file_acl(None);
         if shares.refcount > 1 {
             shares.refcount = shares.refcount.saturating_sub(1);
-            inode.sub_bytes(block.bytes().len() as u64);
+            let whole = 0..self.block.bytes().len();
+            inode.sub_bytes(whole.len() as u64);
             return operation
-                .update(&block, 0..block.bytes().len(), |bytes| {
+                .update(&self.block, whole, |bytes| {
                     shares.encode(&fs.geometry, at, bytes)
                 })?
                 .ok_or(EFSCORRUPTED);
         }
         drop(lock);
-        drop(block);
+        drop(self.block);
         meta_block::free(inode, at, operation)
     }
 }
