@@ -262,30 +262,28 @@ pub fn change_counters(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
         .join(", "))
 }
 
-/// Writes until the disk is full, twice: nothing accepted is lost, nothing
-/// leaks, and no reservation stays behind.
-pub fn full_disk(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+/// Runs a program of the guest's on a small disk; returns its last line.
+fn on_a_small_disk(lab: &Lab<'_>, s: &mut Session, program: &str) -> Result<String> {
     s.fresh(lab, "96M", "-N 2000")?;
-    let text = s.sh(
-        lab,
-        "mount -t $FS $DEV /mnt && guest fill /mnt; r=$?
-        umount /mnt; exit $r",
-    )?;
+    let script = format!(
+        "mount -t $FS $DEV /mnt && guest {program} /mnt; r=$?
+        umount /mnt; exit $r"
+    );
+    let text = s.sh(lab, &script)?;
     s.e2fsck()?;
     Ok(text.lines().last().unwrap_or_default().to_owned())
+}
+
+/// Writes until the disk is full, three times: nothing accepted is lost, nothing
+/// leaks, and no reservation stays behind.
+pub fn full_disk(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    on_a_small_disk(lab, s, "fill")
 }
 
 /// Writes into blocks that were allocated ahead on a disk that has no other: the
 /// splits of their extents take what is kept back for that.
 pub fn splits_on_a_full_disk(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
-    s.fresh(lab, "96M", "-N 2000")?;
-    let text = s.sh(
-        lab,
-        "mount -t $FS $DEV /mnt && guest split /mnt; r=$?
-        umount /mnt; exit $r",
-    )?;
-    s.e2fsck()?;
-    Ok(text.lines().last().unwrap_or_default().to_owned())
+    on_a_small_disk(lab, s, "split")
 }
 
 /// fio writes through write(2) and through mmap, each verified after the page

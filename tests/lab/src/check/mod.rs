@@ -212,6 +212,13 @@ impl CheckArgs {
             case: self.case.clone(),
         })
     }
+
+    /// As [`Self::lab`], with the module built where it is what is checked.
+    fn lab_with_module<'a>(&self, cache: &'a Cache, on: On) -> Result<Lab<'a>> {
+        let mut lab = self.lab(cache, on)?;
+        lab.parts = lab.parts.with_module_for(cache, &self.fs)?;
+        Ok(lab)
+    }
 }
 
 /// `make check`, in two lanes: most checks keep one CPU busy.
@@ -264,8 +271,7 @@ pub fn hostile(cache: &Cache, args: &HostileArgs) -> Result<ExitCode> {
         On::Qemu => On::Debug,
         on => on,
     };
-    let mut lab = args.check.lab(cache, on)?;
-    lab.parts = lab.parts.with_module_for(cache, &args.check.fs)?;
+    let lab = args.check.lab_with_module(cache, on)?;
     tally.count(report("hostile images", || {
         hostile::many_images(&lab, args.rounds)
     }));
@@ -285,8 +291,7 @@ pub struct LoadArgs {
 pub fn load(cache: &Cache, args: &LoadArgs) -> Result<ExitCode> {
     let start = Instant::now();
     let mut tally = Tally::default();
-    let mut lab = args.check.lab(cache, On::Debug)?;
-    lab.parts = lab.parts.with_module_for(cache, &args.check.fs)?;
+    let lab = args.check.lab_with_module(cache, On::Debug)?;
     let mut session = Session::new(&lab);
     let work = |lab: &Lab<'_>, s: &mut Session| load::load(lab, s, args.duration);
     tally.count(report("load", || in_session(&lab, &mut session, work)));
@@ -312,12 +317,8 @@ pub fn crash(cache: &Cache, args: &CrashArgs) -> Result<ExitCode> {
         On::Qemu => On::Uml,
         on => on,
     };
-    let lab = |on| -> Result<Lab<'_>> {
-        let mut lab = args.lab(cache, on)?;
-        lab.parts = lab.parts.with_module_for(cache, &args.fs)?;
-        Ok(lab)
-    };
-    let (recorder, judge) = (lab(On::Qemu)?, lab(on)?);
+    let recorder = args.lab_with_module(cache, On::Qemu)?;
+    let judge = args.lab_with_module(cache, on)?;
     tally.count(report("crash states", || {
         states::crash_states(&recorder, &judge, &extent)
     }));
