@@ -88,6 +88,25 @@ pub fn leaks(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     Ok(String::new())
 }
 
+/// Lockdep switches itself off at its first report, and whatever went before the
+/// module is in no log that is looked at: without this check its silence says
+/// nothing.
+pub fn lockdep(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    let text = s.sh(lab, "cat /proc/lockdep_stats")?;
+    let value = |name: &str| -> Option<u32> {
+        let line = text.lines().find(|l| l.trim().starts_with(name))?;
+        line.split_once(':')?
+            .1
+            .split_whitespace()
+            .next()?
+            .parse()
+            .ok()
+    };
+    ensure!(value("debug_locks") == Some(1), "lockdep is off: {text}");
+    let classes = value("lock-classes").unwrap_or_default();
+    Ok(format!("{classes} classes of locks"))
+}
+
 /// The module's KUnit suites, which ran when it was loaded.
 pub fn kunit(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     let text = s.sh(

@@ -125,6 +125,7 @@ const DEBUG: &[GuestCheck] = &[
     ("read-only device", faults::read_only_device),
     ("failing data: data_err=", faults::data_errors),
     ("failing data: panic", faults::data_error_panics),
+    ("lockdep watches", debug::lockdep),
     ("leaks", debug::leaks),
 ];
 
@@ -134,6 +135,7 @@ const SHORT: &[GuestCheck] = &[
     ("debug kernel: operations", files::operations),
     ("debug kernel: fsx", files::fsx),
     ("debug kernel: tracepoints", tracepoints::tracepoints),
+    ("debug kernel: lockdep watches", debug::lockdep),
     ("debug kernel: leaks", debug::leaks),
 ];
 
