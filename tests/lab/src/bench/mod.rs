@@ -121,6 +121,13 @@ pub fn run(cache: &Cache, args: &BenchArgs) -> Result<ExitCode> {
 
     let kernel = format!("{} in {place}", parts.kernel.release);
     let mut results = Results::new(&kernel, args.mode.name(), &args.revision);
+    let stem = match &args.out {
+        Some(path) => cache.repo.join(path),
+        None => cache
+            .path("log")
+            .join(format!("bench-{}", args.mode.name())),
+    };
+    let (json, svg) = (stem.with_extension("json"), stem.with_extension("svg"));
     for round in 0..rounds {
         let clock = Clock::start(&format!("round {} of {rounds}", round + 1));
         for turn in 0..FILE_SYSTEMS.len() {
@@ -130,19 +137,13 @@ pub fn run(cache: &Cache, args: &BenchArgs) -> Result<ExitCode> {
                 .with_context(|| format!("{} in round {}", FILE_SYSTEMS[fs], round + 1))?;
             results.add(fs, turn);
         }
+        // What there is of a run that is cut off can be used.
+        results.save(&json)?;
         clock.done();
     }
     let log = guest.log_text()?;
     drop(guest);
 
-    let stem = match &args.out {
-        Some(path) => cache.repo.join(path),
-        None => cache
-            .path("log")
-            .join(format!("bench-{}", args.mode.name())),
-    };
-    let (json, svg) = (stem.with_extension("json"), stem.with_extension("svg"));
-    results.save(&json)?;
     fs::write(&svg, chart::draw(&results))?;
     print!("{}", table::ratios(&results, base.as_ref()));
     println!("results: {}", json.display());
