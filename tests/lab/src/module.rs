@@ -10,7 +10,7 @@ use crate::kernel::{Kernel, On};
 use anyhow::{bail, Context, Result};
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What the module is built with.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,7 @@ impl Variant {
 /// Builds ext4rs.ko for a kernel and returns the path of a copy for the guest.
 pub fn build(cache: &Cache, kernel: &Kernel, variant: Variant) -> Result<PathBuf> {
     let clock = Clock::start(&format!("building ext4rs.ko for {}", kernel.release));
+    let _alone = alone();
     let built = make(kernel, cache, variant)?;
     clock.done();
     // The guest does without the debugging information, which is most of it.
@@ -56,23 +57,28 @@ pub fn build(cache: &Cache, kernel: &Kernel, variant: Variant) -> Result<PathBuf
         kernel.release,
         std::process::id()
     ));
+    // Another lane may be reading the copy that it made.
+    let new = stripped.with_extension("new");
     output_of(
         Command::new("strip")
             .arg("--strip-debug")
             .arg("-o")
-            .arg(&stripped)
+            .arg(&new)
             .arg(built),
     )?;
+    std::fs::rename(&new, &stripped)?;
     Ok(stripped)
 }
 
 /// Builds ext4rs.ko, and leaves it at that.
 pub fn try_build(cache: &Cache, kernel: &Kernel, variant: Variant) -> Result<()> {
+    let _alone = alone();
     make(kernel, cache, variant).map(|_| ())
 }
 
 /// Builds ext4rs.ko and puts it into the repository, for `make install`.
 pub fn install(cache: &Cache, kernel: &Kernel) -> Result<()> {
+    let _alone = alone();
     std::fs::copy(
         make(kernel, cache, Variant::wanted(kernel.on))?,
         cache.repo.join("ext4rs.ko"),
@@ -128,10 +134,14 @@ pub fn kbuild(
     Ok((make, output))
 }
 
-/// Runs Kbuild, once at a time; its output is shown.
-fn make(kernel: &Kernel, cache: &Cache, variant: Variant) -> Result<PathBuf> {
+/// One lane builds at a time.
+fn alone() -> MutexGuard<'static, ()> {
     static BUILDING: Mutex<()> = Mutex::new(());
-    let _alone = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+    BUILDING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs Kbuild; its output is shown. The caller is [`alone`].
+fn make(kernel: &Kernel, cache: &Cache, variant: Variant) -> Result<PathBuf> {
     let (mut make, output) = kbuild(cache, kernel, variant, &variant.objects(kernel))?;
     if !make.arg("modules").status()?.success() {
         bail!("the module does not build");

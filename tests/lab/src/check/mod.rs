@@ -23,12 +23,14 @@ use crate::cache::Cache;
 use crate::kernel::On;
 use crate::klog;
 use crate::machine::Parts;
-use crate::module::{self, Variant};
+use crate::module::Variant;
 use anyhow::{bail, Result};
 use clap::Args;
 pub use session::e2fsck;
 use session::Session;
+use std::collections::VecDeque;
 use std::process::ExitCode;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -59,6 +61,7 @@ fn seed_of_now() -> u64 {
 }
 
 /// What the checks share.
+#[derive(Clone)]
 pub struct Lab<'a> {
     pub cache: &'a Cache,
     /// Without a module until the guest checks, and when C ext4 is checked.
@@ -101,10 +104,14 @@ const GUEST: &[GuestCheck] = &[
     ("errors=continue", errors::goes_on),
     ("errors=remount-ro", errors::remount_ro),
     ("errors=panic", errors::panic),
-    ("16 TiB", huge::huge),
-    ("hostile images", hostile::images),
+];
+
+/// In guests of their own: whichever lane is free takes the next.
+const ALONE: &[GuestCheck] = &[
     ("power cuts", crash::power_cuts),
+    ("hostile images", hostile::images),
     ("grown files after a power cut", crash::grown_files),
+    ("16 TiB", huge::huge),
 ];
 
 /// In guests, with a debug build of the module only.
@@ -191,12 +198,13 @@ impl CheckArgs {
         checks: &[(&'static str, C)],
     ) -> Result<Option<Lane<'a, C>>> {
         let chosen = checks.iter().filter(|(name, _)| self.chosen(name));
-        let checks: Vec<_> = chosen.copied().collect();
-        if checks.is_empty() {
+        let left: VecDeque<_> = chosen.copied().collect();
+        if left.is_empty() {
             return Ok(None);
         }
         let lab = self.lab(cache, on)?;
-        Ok(Some(Lane { lab, checks }))
+        let left = Mutex::new(left);
+        Ok(Some(Lane { lab, left }))
     }
 
     /// What all checks on one kernel share.
@@ -215,11 +223,17 @@ impl CheckArgs {
         })
     }
 
-    /// As [`Self::lab`], with the module built where it is what is checked.
+    /// As [`Self::lab`], with the module.
     fn lab_with_module<'a>(&self, cache: &'a Cache, on: On) -> Result<Lab<'a>> {
-        let mut lab = self.lab(cache, on)?;
-        lab.parts = lab.parts.with_module_for(cache, &self.fs)?;
-        Ok(lab)
+        self.lab(cache, on)?.with_module()
+    }
+}
+
+impl Lab<'_> {
+    /// With the module built where it is what is checked.
+    fn with_module(mut self) -> Result<Self> {
+        self.parts = self.parts.with_module_for(self.cache, &self.fs)?;
+        Ok(self)
     }
 }
 
@@ -245,9 +259,14 @@ pub fn run(cache: &Cache, args: &CheckArgs) -> Result<ExitCode> {
     let guests = args.lane(cache, args.on, &guest_checks)?;
     let source = args.lane(cache, args.on, source)?;
     let debug = args.lane(cache, On::Debug, short)?;
+    let alone = args.lane(cache, args.on, ALONE)?;
     let tally = thread::scope(|scope| -> Result<Tally> {
-        let beside = scope.spawn(|| on_machine(source).add(in_guests(debug)));
-        let tally = in_guests(guests);
+        let beside = || {
+            let tally = on_machine(source.as_ref()).add(in_guests(debug.as_ref()));
+            tally.add(in_guests(alone.as_ref()))
+        };
+        let beside = scope.spawn(beside);
+        let tally = in_guests(guests.as_ref()).add(in_guests(alone.as_ref()));
         match beside.join() {
             Ok(others) => Ok(tally.add(others)),
             Err(_) => bail!("the lane of the host's checks panicked"),
@@ -296,7 +315,9 @@ pub fn load(cache: &Cache, args: &LoadArgs) -> Result<ExitCode> {
     let lab = args.check.lab_with_module(cache, On::Debug)?;
     let mut session = Session::new(&lab);
     let work = |lab: &Lab<'_>, s: &mut Session| load::load(lab, s, args.duration);
-    tally.count(report("load", || in_session(&lab, &mut session, work)));
+    tally.count(report("load", || {
+        in_session(&lab, &mut session, "load", work)
+    }));
     finish(&tally, start, &args.check)
 }
 
@@ -341,50 +362,50 @@ fn finish(tally: &Tally, start: Instant, args: &CheckArgs) -> Result<ExitCode> {
     })
 }
 
-/// Checks that are asked for, and what they need.
+/// Checks that are asked for, and what they need. Several threads may take from it.
 struct Lane<'a, C> {
     lab: Lab<'a>,
-    checks: Vec<(&'static str, C)>,
+    left: Mutex<VecDeque<(&'static str, C)>>,
+}
+
+impl<C> Lane<'_, C> {
+    fn left(&self) -> MutexGuard<'_, VecDeque<(&'static str, C)>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Runs checks on the machine itself.
-fn on_machine(lane: Option<Lane<'_, HostFn>>) -> Tally {
+fn on_machine(lane: Option<&Lane<'_, HostFn>>) -> Tally {
     let mut tally = Tally::default();
-    for (lab, name, check) in lane.iter().flat_map(Lane::each) {
-        tally.count(report(name, || check(lab)));
+    let Some(lane) = lane else { return tally };
+    let next = || lane.left().pop_front();
+    while let Some((name, check)) = next() {
+        tally.count(report(name, || check(&lane.lab)));
     }
     tally
 }
 
-/// Runs checks in guests on one kernel.
-fn in_guests(lane: Option<Lane<'_, GuestFn>>) -> Tally {
+/// Runs checks in guests on one kernel, in a session of its own.
+fn in_guests(lane: Option<&Lane<'_, GuestFn>>) -> Tally {
     let mut tally = Tally::default();
-    let Some(mut lane) = lane else { return tally };
-    let lab = &mut lane.lab;
-    if lab.fs == "ext4rs" {
-        let on = lab.parts.kernel.on;
-        match module::build(lab.cache, &lab.parts.kernel, Variant::wanted(on)) {
-            Ok(path) => lab.parts.module = Some(path),
-            Err(e) => {
-                println!("FAILED: no guest check can run: {e:#}");
-                tally.count(false);
-                return tally;
-            }
+    let Some(lane) = lane.filter(|lane| !lane.left().is_empty()) else {
+        return tally;
+    };
+    let lab = &match lane.lab.clone().with_module() {
+        Ok(lab) => lab,
+        Err(e) => {
+            println!("FAILED: no guest check can run: {e:#}");
+            lane.left().clear();
+            tally.count(false);
+            return tally;
         }
-    }
+    };
     let mut session = Session::new(lab);
-    for (lab, name, check) in lane.each() {
-        tally.count(report(name, || in_session(lab, &mut session, check)));
+    let next = || lane.left().pop_front();
+    while let Some((name, check)) = next() {
+        tally.count(report(name, || in_session(lab, &mut session, name, check)));
     }
     tally
-}
-
-impl<'a, C: Copy> Lane<'a, C> {
-    fn each(&self) -> impl Iterator<Item = (&Lab<'a>, &'static str, C)> {
-        self.checks
-            .iter()
-            .map(|(name, check)| (&self.lab, *name, *check))
-    }
 }
 
 /// Runs a check in the session's guest; a failure or a word in the kernel log
@@ -393,14 +414,15 @@ impl<'a, C: Copy> Lane<'a, C> {
 fn in_session(
     lab: &Lab<'_>,
     session: &mut Session,
+    name: &str,
     check: impl FnOnce(&Lab<'_>, &mut Session) -> Result<String>,
 ) -> Result<String> {
-    session.begin();
+    session.begin(lab, name);
     let result = check(lab, session);
     let log = session.log_since_begin();
     let expected: Vec<&str> = session.expected.iter().map(String::as_str).collect();
     let trouble = klog::trouble(&log, &expected);
-    let kept = session.keep_log();
+    let kept = session.keep_log().to_owned();
     if result.is_err() || !trouble.is_empty() {
         session.discard();
     }

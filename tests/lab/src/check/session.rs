@@ -9,6 +9,7 @@ use anyhow::{bail, Context, Result};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// Time enough for any single command on a slow machine.
@@ -22,9 +23,8 @@ pub struct Session {
     mark: u64,
     /// Log of guests that this check has used up already.
     earlier: String,
-    /// Beginning of the names of the logs of checks.
-    logs: PathBuf,
-    checks: u32,
+    /// Where the kernel log of the check goes.
+    log: PathBuf,
     /// Parts of complaints in the kernel log that the check provokes.
     pub expected: Vec<String>,
 }
@@ -37,18 +37,18 @@ impl Drop for Session {
 }
 
 impl Session {
-    /// One for each kernel at a time.
     pub fn new(lab: &Lab<'_>) -> Self {
+        static SESSIONS: AtomicU32 = AtomicU32::new(0);
         let own = std::process::id();
-        let (cache, on) = (lab.cache, lab.parts.kernel.on);
+        let number = SESSIONS.fetch_add(1, Ordering::Relaxed);
+        let cache = lab.cache;
         Self {
             guest: None,
-            image: cache.path("run").join(format!("check-{on}-{own}.img")),
+            image: cache.path("run").join(format!("check-{own}-{number}.img")),
             tree: cache.path("source.tar"),
             mark: 0,
             earlier: String::new(),
-            logs: cache.path("log").join(format!("check-{on}")),
-            checks: 0,
+            log: PathBuf::new(),
             expected: Vec::new(),
         }
     }
@@ -103,8 +103,10 @@ impl Session {
         self.mark = 0;
     }
 
-    pub fn begin(&mut self) {
-        self.checks += 1;
+    pub fn begin(&mut self, lab: &Lab<'_>, check: &str) {
+        let name = check.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+        let file = format!("{}-{name}.kernel.log", lab.parts.kernel.on);
+        self.log = lab.cache.path("log").join(file);
         self.earlier.clear();
         self.expected.clear();
         self.mark = self.guest.as_ref().map_or(0, Guest::log_len);
@@ -116,11 +118,9 @@ impl Session {
     }
 
     /// Saves the kernel log of this check and returns its path.
-    pub fn keep_log(&self) -> PathBuf {
-        let name = format!("{}-{:02}.kernel.log", self.logs.display(), self.checks);
-        let path = PathBuf::from(name);
-        let _ = fs::write(&path, self.log_since_begin());
-        path
+    pub fn keep_log(&self) -> &Path {
+        let _ = fs::write(&self.log, self.log_since_begin());
+        &self.log
     }
 }
 

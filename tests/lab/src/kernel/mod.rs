@@ -48,6 +48,7 @@ impl On {
 }
 
 /// A kernel in the cache.
+#[derive(Clone)]
 pub struct Kernel {
     pub on: On,
     /// Such as `7.3.4+deb13-amd64`.

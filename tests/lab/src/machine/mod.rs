@@ -30,6 +30,7 @@ use std::time::{Duration, Instant};
 const BOOT_LIMIT: Duration = Duration::from_secs(120);
 
 /// What every guest of a run is made of, freshly built.
+#[derive(Clone)]
 pub struct Parts {
     pub kernel: Kernel,
     pub program: PathBuf,
