@@ -23,7 +23,7 @@ use crate::{
         mapping::operations as mapping_operations,
         ops::Table,
     },
-    superblock::last_mounted,
+    superblock::{last_mounted, Switch},
     Ext4,
 };
 use core::ops::Range;
@@ -117,7 +117,7 @@ pub(crate) fn attach(inode: &Inode<Ext4>) {
 /// beside the old one and renames it, without fsync, should not find an empty file after a crash:
 /// the data goes first.
 pub(crate) fn before_replacing(inode: &Inode<Ext4>) {
-    if inode.is_regular() && inode.sb().info().options().auto_da_alloc {
+    if inode.is_regular() && inode.sb().info().is_on(Switch::AutoDaAlloc) {
         inode.write_all_quietly();
     }
 }
@@ -147,7 +147,7 @@ pub(crate) fn fsync(file: &File<Ext4>, first: i64, last: i64, data_only: bool) -
     };
     let tid = inode.info().last_tid(data_only);
     // Where no commit comes after the data, the device is told to make it durable here.
-    let flush = fs.options().barrier && !journal.will_flush_device(tid);
+    let flush = fs.is_on(Switch::Barrier) && !journal.will_flush_device(tid);
     journal.complete(tid)?;
     if flush {
         fs.device.flush()?;

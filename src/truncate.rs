@@ -130,7 +130,7 @@ fn shrink(inode: &Inode<Ext4>, new: u64) -> Result {
     } else {
         Ok(())
     };
-    if new == 0 && old > 0 && inode.sb().info().options().auto_da_alloc {
+    if new == 0 && old > 0 && inode.sb().info().is_on(superblock::Switch::AutoDaAlloc) {
         inode.info().note_replaced();
     }
     let removed = remove_from(inode, blocks_of(0..new).end);

@@ -25,6 +25,7 @@ use crate::{
         iomap::{release_delayed, Extent, Map, Mapper, Punch, Request},
     },
     mapper::{self, Intent},
+    superblock::Switch,
     Ext4,
 };
 use core::ops::Range;
@@ -41,7 +42,7 @@ impl Mapper for BufferedWrite {
     type Fs = Ext4;
 
     fn begin(inode: &Inode<Ext4>, request: &Request) -> Result<Extent> {
-        let intent = if inode.sb().info().options().delalloc {
+        let intent = if inode.sb().info().is_on(Switch::Delalloc) {
             Intent::ReserveDelayed
         } else {
             Intent::AllocateUnwritten

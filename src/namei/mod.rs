@@ -157,7 +157,7 @@ impl Directory for Ext4 {
         };
         // A directory's data is its names, and whatever changes them writes the inode.
         let tid = dir.info().last_tid(false);
-        let flush = info.options().barrier && !journal.will_flush_device(tid);
+        let flush = info.is_on(superblock::Switch::Barrier) && !journal.will_flush_device(tid);
         journal.complete(tid)?;
         if flush {
             info.device.flush()?;

@@ -5,7 +5,7 @@
 use super::errortags::ErrorTags;
 use super::groups::Groups;
 use super::health::Health;
-use super::options::Options;
+use super::options::{Options, Switch};
 use super::publish::Published;
 use super::write_out;
 use crate::alloc::GroupTable;
@@ -22,7 +22,7 @@ use crate::kern::super_buffer::SuperBuffer;
 use crate::kern::workqueue::Workqueue;
 use crate::store::{MetaBlock, Transaction};
 use crate::Ext4;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::{new_mutex, new_spinlock, Arc, Mutex, SetOnce, SpinLock};
@@ -101,6 +101,8 @@ pub(crate) struct SuperInfo {
     superblock: Mutex<SuperBuffer>,
     #[pin]
     options: SpinLock<Options>,
+    /// Those of the options that are read without the lock: [`Options::switches`].
+    switches: AtomicU32,
 }
 
 impl SuperInfo {
@@ -116,6 +118,7 @@ impl SuperInfo {
         let raw = RawSuperblock::ref_from(superblock.bytes()).ok_or(EINVAL)?;
         let kbytes_written = raw.kbytes_written.get();
         let state = raw.state.get();
+        let switches = AtomicU32::new(options.switches());
         KBox::try_pin_init(
             try_pin_init!(Self {
                 name: CString::try_from(name)?,
@@ -138,6 +141,7 @@ impl SuperInfo {
                 groups: SetOnce::new(),
                 superblock <- new_mutex!(superblock, "ext4rs::superblock"),
                 options <- new_spinlock!(options, "ext4rs::options"),
+                switches,
             }? Error),
             GFP_KERNEL,
         )
@@ -150,6 +154,12 @@ impl SuperInfo {
 
     pub(super) fn set_options(&self, options: Options) {
         *self.options.lock() = options;
+        self.switches.store(options.switches(), Relaxed);
+    }
+
+    /// Whether an option is on now.
+    pub(crate) fn is_on(&self, switch: Switch) -> bool {
+        self.switches.load(Relaxed) & switch as u32 != 0
     }
 
     /// The journal; `None` where it was left alone (read-only mounts only).
@@ -204,7 +214,7 @@ impl SuperInfo {
     ///
     /// `EIO`.
     pub(super) fn write_superblock(&self, edit: impl FnOnce(&mut RawSuperblock)) -> Result {
-        let barrier = self.options().barrier;
+        let barrier = self.is_on(Switch::Barrier);
         let mut buffer = self.superblock.lock();
         buffer.write_through(barrier, |bytes| {
             if let Some(raw) = RawSuperblock::mut_from(bytes) {

@@ -46,3 +46,4 @@ pub(crate) mod write_out;
 
 pub(crate) use health::{error, start, with_space, Where};
 pub(crate) use info::SuperInfo;
+pub(crate) use options::Switch;

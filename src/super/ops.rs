@@ -4,7 +4,7 @@
 
 use super::health::start;
 use super::info::SuperInfo;
-use super::options::{Refusal, Request};
+use super::options::{Refusal, Request, Switch};
 use super::types::FsType;
 use super::{mount, remount, unmount, write_out};
 use crate::alloc::GroupTable;
@@ -134,7 +134,8 @@ impl SuperOperations for Ext4 {
         };
         // Data may have been written without any transaction to follow it, so the device's cache
         // is flushed even where no commit does it.
-        let flush = wait && info.options().barrier && !journal.will_flush_device(journal.latest());
+        let flush =
+            wait && info.is_on(Switch::Barrier) && !journal.will_flush_device(journal.latest());
         let committed = match journal.start_commit() {
             Some(tid) if wait => journal.wait_commit(tid),
             _ => Ok(()),

@@ -76,6 +76,18 @@ pub(crate) struct Options {
     pub(crate) max_batch_time: u32,
 }
 
+/// An option that is on or off, and that is looked at with every write or sync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Switch {
+    /// [`Options::delalloc`].
+    Delalloc = 1,
+    /// [`Options::barrier`].
+    Barrier = 2,
+    /// [`Options::auto_da_alloc`].
+    AutoDaAlloc = 4,
+}
+
 /// Seconds between commits where nothing else is asked for.
 const DEFAULT_COMMIT: u32 = 5;
 /// jbd2's own default upper limit of the batch time, microseconds.
@@ -102,6 +114,18 @@ impl Options {
             min_batch_time: 0,
             max_batch_time: DEFAULT_MAX_BATCH_TIME,
         }
+    }
+
+    /// Those that are on of the [`Switch`]es, a bit each.
+    pub(super) fn switches(&self) -> u32 {
+        [
+            (self.delalloc, Switch::Delalloc),
+            (self.barrier, Switch::Barrier),
+            (self.auto_da_alloc, Switch::AutoDaAlloc),
+        ]
+        .into_iter()
+        .filter(|(on, _)| *on)
+        .fold(0, |bits, (_, switch)| bits | switch as u32)
     }
 
     /// Seconds between commits.
