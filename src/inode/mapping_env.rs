@@ -202,6 +202,11 @@ impl<'a> MapperEnv for InodeEnv<'a> {
         }
     }
 
+    /// Without the ES lock: the sequence moves under `i_data_sem` held for write, which is ours.
+    fn unchanged(&self, _held: &InodeData, since: u64) -> bool {
+        self.inode.info().sequence() == since
+    }
+
     fn errortag(&self, tag: Tag) -> Result {
         self.inode.sb().info().errortags.pass(tag)
     }

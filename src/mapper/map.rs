@@ -273,11 +273,9 @@ fn reserve_delayed<E: MapperEnv>(env: &E, found: &Mapping) -> Result<Option<Mapp
         return Ok(None);
     }
     let hole = found.extent;
-    let mut spare = Spare::new();
-    spare.fill(env.with_status(|tree| tree.need(&hole.range())))?;
     let mut aside = SetAside::new(env, hole.len())?;
     let extent = Extent::new(hole.start(), aside.blocks, State::Delayed).ok_or(EINVAL)?;
-    let (change, sequence) = insert_status(env, extent, &mut spare)?;
+    let (change, sequence) = insert_status(env, extent, &mut Spare::new())?;
     // From here on the delayed extent accounts for them.
     aside.spend(change.added);
     Ok(Some(Mapping {
