@@ -78,6 +78,7 @@ fn delete(inode: &Inode<Ext4>) -> Result {
     let has_tree = inode.info().has_flags(flags::EXTENTS);
     let blocks = metadata_blocks(inode);
     {
+        // Goes to the disk with the first blocks that are removed, or at the end.
         let info = inode.info();
         let mut data = info.data.write();
         if inode.is_regular() {
@@ -87,9 +88,8 @@ fn delete(inode: &Inode<Ext4>) -> Result {
         if !has_tree {
             data.i_block = [0; I_BLOCK_SIZE];
         }
-        table::write_inode(inode, &data, &mut operation)?;
     }
-    if has_tree {
+    if has_tree && has_blocks(inode) {
         let env = InodeEnv::new(inode);
         let mut end = blocks;
         while end > 0 {
@@ -108,6 +108,11 @@ fn delete(inode: &Inode<Ext4>) -> Result {
     let groups = inode.sb().info().groups()?;
     alloc::free_inode(groups, &mut operation, inode.ino(), inode.is_dir())?;
     operation.stop()
+}
+
+/// Whether the inode has any blocks, allocated or reserved.
+fn has_blocks(inode: &Inode<Ext4>) -> bool {
+    inode.blocks() > 0 || inode.info().with_status(|tree| tree.delayed_blocks()) > 0
 }
 
 /// How many blocks the inode has that are metadata: all of a directory's or a symlink's.
