@@ -70,7 +70,7 @@ pub fn clear_run_at(bytes: &[u8], within: Range<u32>) -> BitRun {
 /// What [`find_clear`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// The first run at least as long as wanted, whole: it may be longer.
+    /// The first run at least as long as wanted, cut to that: the search ends there.
     Enough(BitRun),
     /// No run is that long; this one is the longest.
     Longest(BitRun),
@@ -83,7 +83,7 @@ pub fn find_clear(bytes: &[u8], within: Range<u32>, want: u32) -> Found {
     let mut longest = BitRun::default();
     let mut at = next(bytes, within.clone(), false);
     while at < within.end {
-        let run = clear_run_at(bytes, at..within.end);
+        let run = clear_run_at(bytes, at..at.saturating_add(want).min(within.end));
         if run.len >= want {
             return Found::Enough(run);
         }

@@ -285,7 +285,9 @@ impl GroupState {
                 len: run.len.min(choice.want),
             })
         };
-        let at_goal = bits::clear_run_at(&self.bits, choice.goal.min(end)..end);
+        let goal = choice.goal.min(end);
+        let at_goal =
+            bits::clear_run_at(&self.bits, goal..goal.saturating_add(choice.want).min(end));
         if at_goal.len >= choice.want || choice.contiguous && at_goal.len > 0 {
             return taken(at_goal);
         }
