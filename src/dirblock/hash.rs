@@ -168,50 +168,51 @@ fn tea(state: &mut [u32; 4], key: &[u32; 4]) {
     state[1] = state[1].wrapping_add(y);
 }
 
-/// A round of [`half_md4`]: its constant, the order of the input words, the rotations.
-struct Round {
-    function: fn(u32, u32, u32) -> u32,
-    constant: u32,
-    order: [usize; 8],
+/// A half round of MD4: words of `input` in `order` are mixed in by `function`. In line, so that
+/// order and rotations are constants.
+#[inline(always)]
+fn half_round(
+    [mut a, mut b, mut c, mut d]: [u32; 4],
+    input: &[u32; 8],
+    order: [[usize; 4]; 2],
     rotations: [u32; 4],
+    function: impl Fn(u32, u32, u32) -> u32,
+) -> [u32; 4] {
+    for four in order {
+        for (i, rotation) in four.into_iter().zip(rotations) {
+            let word = input.get(i).copied().unwrap_or(0);
+            let sum = a.wrapping_add(function(b, c, d)).wrapping_add(word);
+            // The word just made moves to the second place, and the others on.
+            (a, b, c, d) = (d, sum.rotate_left(rotation), b, c);
+        }
+    }
+    [a, b, c, d]
 }
-
-const ROUNDS: [Round; 3] = [
-    Round {
-        function: |x, y, z| z ^ (x & (y ^ z)),
-        constant: 0,
-        order: [0, 1, 2, 3, 4, 5, 6, 7],
-        rotations: [3, 7, 11, 19],
-    },
-    Round {
-        function: |x, y, z| (x & y).wrapping_add((x ^ y) & z),
-        constant: 0x5a82_7999,
-        order: [1, 3, 5, 7, 0, 2, 4, 6],
-        rotations: [3, 5, 9, 13],
-    },
-    Round {
-        function: |x, y, z| x ^ y ^ z,
-        constant: 0x6ed9_eba1,
-        order: [3, 7, 2, 6, 1, 5, 0, 4],
-        rotations: [3, 9, 11, 15],
-    },
-];
 
 /// Three half rounds of MD4 over `input`, added to the state.
 fn half_md4(state: &mut [u32; 4], input: &[u32; 8]) {
-    let [mut a, mut b, mut c, mut d] = *state;
-    for round in &ROUNDS {
-        for (i, rotation) in round.order.iter().zip(round.rotations.iter().cycle()) {
-            let word = input.get(*i).copied().unwrap_or(0);
-            let sum = a
-                .wrapping_add((round.function)(b, c, d))
-                .wrapping_add(word)
-                .wrapping_add(round.constant);
-            // The word just made moves to the second place, and the others on.
-            (a, b, c, d) = (d, sum.rotate_left(*rotation), b, c);
-        }
-    }
-    for (word, add) in state.iter_mut().zip([a, b, c, d]) {
+    let mixed = half_round(
+        *state,
+        input,
+        [[0, 1, 2, 3], [4, 5, 6, 7]],
+        [3, 7, 11, 19],
+        |x, y, z| z ^ (x & (y ^ z)),
+    );
+    let mixed = half_round(
+        mixed,
+        input,
+        [[1, 3, 5, 7], [0, 2, 4, 6]],
+        [3, 5, 9, 13],
+        |x, y, z| (x & y).wrapping_add((x ^ y) & z).wrapping_add(0x5a82_7999),
+    );
+    let mixed = half_round(
+        mixed,
+        input,
+        [[3, 7, 2, 6], [1, 5, 0, 4]],
+        [3, 9, 11, 15],
+        |x, y, z| (x ^ y ^ z).wrapping_add(0x6ed9_eba1),
+    );
+    for (word, add) in state.iter_mut().zip(mixed) {
         *word = word.wrapping_add(add);
     }
 }
