@@ -211,7 +211,7 @@ impl<'a> MapperEnv for InodeEnv<'a> {
         self.inode.sb().info().errortags.pass(tag)
     }
 
-    #[inline]
+    #[inline(always)]
     fn observe(&self, event: Event<'_>) {
         let inode = self.inode;
         match event {

@@ -105,7 +105,7 @@ pub trait MapperEnv {
     }
 
     /// For counters and for those who watch.
-    #[inline]
+    #[inline(always)]
     fn observe(&self, _event: Event<'_>) {}
 
     /// The extent of the on-disk tree in which `at` lies, or the whole hole around it.

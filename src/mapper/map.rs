@@ -101,12 +101,17 @@ pub fn map_blocks<E: MapperEnv>(
     handle: Option<&mut E::Handle>,
 ) -> Result<Mapping> {
     env.observe(Event::Asked(&request));
-    let answer = map_or_wait(env, request, handle);
+    let answer = match map_cached(env, request) {
+        Some(found) => Ok(found),
+        None => map_or_wait(env, request, handle),
+    };
     env.observe(Event::Answered(&request, &answer));
     answer
 }
 
-/// Takes the step, with a handle if one is needed, and waits for space where that may help.
+/// Takes the step, with a handle if one is needed, and waits for space where that may help. Apart,
+/// so that an answer that is at hand does not pay for it.
+#[inline(never)]
 fn map_or_wait<E: MapperEnv>(
     env: &E,
     request: MapRequest,
