@@ -182,8 +182,12 @@ impl StatusTree {
         {
             return Ok(Change::default());
         }
-        self.leaves.make_room(extent.start(), spare)?;
         let before = self.delayed_blocks();
+        if self.prolong(extent) {
+            self.bump();
+            return Ok(self.change_since(before));
+        }
+        self.leaves.make_room(extent.start(), spare)?;
         let position = self.cut_left(&extent.range());
         self.leaves.insert(position, extent);
         self.leaves.remove_until(position.after(), extent.end());
@@ -332,6 +336,26 @@ impl StatusTree {
             None => LogicalBlock(0),
         };
         Some(start..end)
+    }
+
+    /// [`insert`](Self::insert) where `extent` continues the one before it, at the cost of a part
+    /// of the one after: a file that is written from its start to its end. Takes no room. Says
+    /// whether that was the case.
+    fn prolong(&mut self, extent: Extent) -> bool {
+        let position = self.leaves.find(extent.start());
+        let Some((before_position, before)) = self.leaves.previous(position) else {
+            return false;
+        };
+        let after = self.leaves.at(position);
+        let rest = after
+            .filter(|after| after.start() == extent.start() && after.end() > extent.end())
+            .and_then(|after| after.from(extent.end()));
+        let (Some(joined), Some(rest)) = (before.join(&extent), rest) else {
+            return false;
+        };
+        self.leaves.replace(before_position, joined);
+        self.leaves.replace(position, rest);
+        true
     }
 
     /// Takes the extent that `range` begins in out of its way: the part before stays, a part after
