@@ -13,10 +13,12 @@
 //! | what was written            | completes in | does                                        |
 //! |-----------------------------|--------------|---------------------------------------------|
 //! | written blocks, within size | interrupt    | ends the folios' writeback                  |
-//! | unwritten blocks            | worker       | conversion, size, then as above             |
-//! | past the on-disk size       | worker       | size, then as above                         |
+//! | unwritten blocks            | task         | conversion, size, then as above             |
+//! | past the on-disk size       | task         | size, then as above                         |
 //! | the tail that a grow awaits | worker       | size, then as above; later blocks come after |
-//! | what the device did not take | worker      | error to the mapping; `data_err=abort`: stops the fs |
+//! | what the device did not take | task        | error to the mapping; `data_err=abort`: stops the fs |
+//!
+//! The task is the inode's worker, or the submitter where the device is done at once.
 //!
 //! The folios' writeback ends last, so waiting for it is waiting for all of this; `fsync()` and
 //! truncate rely on that.
@@ -93,8 +95,8 @@ impl Writeback for Ext4Writeback {
         give_back(inode, range);
     }
 
-    fn needs_worker(inode: &Inode<Ext4>, range: Range<u64>) -> bool {
-        range.end > inode.info().disk_size() || inode.info().growth(|grow| grow.waits_for(&range))
+    fn needs_task(inode: &Inode<Ext4>, end: u64) -> bool {
+        end > inode.info().disk_size()
     }
 }
 
@@ -111,6 +113,10 @@ impl Completion for Ext4Writeback {
 
     fn must_wait(inode: &Inode<Ext4>, start: u64) -> bool {
         inode.info().growth(|grow| grow.holds_back(start))
+    }
+
+    fn is_awaited(inode: &Inode<Ext4>, range: Range<u64>) -> bool {
+        inode.info().growth(|grow| grow.waits_for(&range))
     }
 
     fn complete(inode: &Inode<Ext4>, finished: &Finished) -> Result {

@@ -11,6 +11,10 @@
 //! ends the folios' writeback. So whoever waited for a folio's writeback has also waited for what
 //! the completion changed in the file's metadata.
 //!
+//! A device without latency, such as persistent memory, has ended the bio when its submission
+//! returns. Then the submitter completes the last ioend of a `writepages` itself: it is about to
+//! wait for it, and the way to the worker and back costs two switches of context.
+//!
 //! Lock order: the queue's spinlock is innermost, taken with interrupts off. `complete` runs
 //! without locks, inside a NOFS scope.
 
@@ -20,7 +24,10 @@ use core::{marker::PhantomData, ops::Range, ptr};
 use kernel::{
     error::to_result,
     prelude::*,
-    sync::{new_spinlock_irq, SpinLockIrq},
+    sync::{
+        atomic::{Atomic, Full},
+        new_spinlock_irq, SpinLockIrq,
+    },
     types::Opaque,
 };
 
@@ -48,6 +55,10 @@ pub(crate) trait Completion: Sized + 'static {
     /// Whether the completion of a stretch from byte `start` on has to wait for one of earlier
     /// bytes, which is on its way or will be: it stays in the queue until that one has arrived.
     fn must_wait(inode: &Inode<Self::Fs>, start: u64) -> bool;
+
+    /// Whether others may be waiting in the queue for the completion of `range`, whose folios are
+    /// not submitted yet: it goes through the queue itself then, which looks at them next.
+    fn is_awaited(inode: &Inode<Self::Fs>, range: Range<u64>) -> bool;
 
     /// Records in the metadata that `finished` is on the device, or not. May sleep and start a
     /// transaction. An error makes the folios' writeback fail as an I/O error does.
@@ -144,6 +155,71 @@ unsafe extern "C" fn end_in_place<C: Completion>(bio: *mut bindings::bio) {
     }
 }
 
+/// Submits the ioend by `submit`, to be completed by the worker when its bio ends; or here, where
+/// the bio ends before the submission does.
+///
+/// # Safety
+///
+/// `ioend` is an ioend of an inode of `C::Fs` that is kept by the caller. `submit` submits its
+/// bio. The caller may start a transaction, and has no folio locked.
+pub(super) unsafe fn complete_in_task<C: Completion, R>(
+    ioend: *mut bindings::iomap_ioend,
+    submit: impl FnOnce() -> R,
+) -> R {
+    // SAFETY: By the function's contract; the ioend lives until the later one of bio's end and
+    // submitter gives it up. It is the later one that has it.
+    unsafe {
+        complete_in_worker::<C>(&mut *ioend);
+        (*ioend).io_bio.bi_end_io = Some(end_or_leave::<C>);
+        let submitted = submit();
+        if is_later(ioend) {
+            let inode = Inode::<C::Fs>::from_raw((*ioend).io_inode);
+            if C::must_wait(inode, (*ioend).io_offset.max(0) as u64) {
+                enqueue::<C>(ioend);
+            } else {
+                let _nofs = NoFs::enter();
+                finish::<C>(ioend);
+            }
+        }
+        submitted
+    }
+}
+
+/// # Safety
+///
+/// Called at the end of a bio that `complete_in_task::<C>` submits.
+unsafe extern "C" fn end_or_leave<C: Completion>(bio: *mut bindings::bio) {
+    // SAFETY: By the function's contract; the later one has the ioend.
+    unsafe {
+        let ioend: *mut bindings::iomap_ioend =
+            kernel::container_of!(bio, bindings::iomap_ioend, io_bio);
+        if is_later(ioend) {
+            enqueue::<C>(ioend);
+        }
+    }
+}
+
+/// Of the bio's end and the submitter, who each call this once, tells the later one that it is.
+/// The other must not touch the ioend any more.
+///
+/// # Safety
+///
+/// `ioend` is valid, and `io_private` was null before the first call.
+unsafe fn is_later(ioend: *mut bindings::iomap_ioend) -> bool {
+    // SAFETY: By the function's contract; the field is the file system's, and until the later one
+    // has come nobody uses it but this function.
+    unsafe {
+        let private = &raw mut (*ioend).io_private;
+        // Full: the later one sees all that the other did to the ioend.
+        let later = Atomic::from_ptr(private.cast::<usize>()).xchg(1, Full) != 0;
+        if later {
+            // Only ioends with the same value are merged.
+            *private = ptr::null_mut();
+        }
+        later
+    }
+}
+
 /// Sends the ioend to the worker when its bio ends.
 pub(super) fn complete_in_worker<C: Completion>(ioend: &mut bindings::iomap_ioend) {
     ioend.io_bio.bi_end_io = Some(end_bio::<C>);
@@ -155,11 +231,19 @@ pub(super) fn complete_in_worker<C: Completion>(ioend: &mut bindings::iomap_ioen
 ///
 /// Called at the end of a bio that lies in an ioend of an inode of `C::Fs`.
 unsafe extern "C" fn end_bio<C: Completion>(bio: *mut bindings::bio) {
-    // SAFETY: By the function's contract; from here the ioend is ours alone. The inode stays
-    // alive: the folios of the ioend are under writeback, which eviction waits for.
+    // SAFETY: By the function's contract; from here the ioend is ours alone.
+    unsafe { enqueue::<C>(kernel::container_of!(bio, bindings::iomap_ioend, io_bio)) }
+}
+
+/// Gives the ioend to the worker.
+///
+/// # Safety
+///
+/// `ioend` is a finished ioend of an inode of `C::Fs`, owned by the caller, who gives it up.
+unsafe fn enqueue<C: Completion>(ioend: *mut bindings::iomap_ioend) {
+    // SAFETY: By the function's contract. The inode stays alive: the folios of the ioend are under
+    // writeback, which eviction waits for.
     unsafe {
-        let ioend: *mut bindings::iomap_ioend =
-            kernel::container_of!(bio, bindings::iomap_ioend, io_bio);
         let inode = Inode::<C::Fs>::from_raw((*ioend).io_inode);
         trace::ioend_queue(inode, || about(&*ioend, 0));
         let queue = C::queue(inode);

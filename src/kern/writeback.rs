@@ -8,7 +8,7 @@
 
 use super::{
     inode::Inode,
-    ioend::{complete_in_place, complete_in_worker, Completion},
+    ioend::{complete_in_place, complete_in_task, complete_in_worker, Completion},
     iomap::{Extent, Map},
     nofs::NoFs,
 };
@@ -50,14 +50,23 @@ pub(crate) trait Writeback: Completion {
     /// gives back what was reserved for them. The folio is locked, and no longer dirty.
     fn discard(inode: &Inode<Self::Fs>, range: Range<u64>, cause: Error);
 
-    /// Whether the completion of `range` needs the worker even where the blocks were written
-    /// before, and the device takes them. Unwritten blocks and errors always do.
-    fn needs_worker(inode: &Inode<Self::Fs>, range: Range<u64>) -> bool;
+    /// Whether the completion of data up to byte `end` changes metadata even where the blocks were
+    /// written before, and the device takes the data. That of unwritten blocks and errors always
+    /// does.
+    fn needs_task(inode: &Inode<Self::Fs>, end: u64) -> bool;
+}
+
+/// iomap's context, which it hands to the callbacks, and ours around it.
+#[repr(C)]
+struct Context {
+    wpc: bindings::iomap_writepage_ctx,
+    /// A folio is locked, and being added to an ioend; a full one is submitted before that.
+    adding: bool,
 }
 
 /// # Safety
 ///
-/// Called by iomap with its own context and the locked folio that holds `pos`.
+/// Called by iomap with the context of `writepages` and the locked folio that holds `pos`.
 unsafe extern "C" fn writeback_range<W: Writeback>(
     wpc: *mut bindings::iomap_writepage_ctx,
     folio: *mut bindings::folio,
@@ -89,15 +98,20 @@ unsafe extern "C" fn writeback_range<W: Writeback>(
         None => Ok(()),
     })
     .and_then(|()| {
-        // SAFETY: All are iomap's own, passed on; the map covers `pos`.
+        let context = wpc.cast::<Context>();
+        // SAFETY: The context is the first field of ours. All others are iomap's own, passed on;
+        // the map covers `pos`.
         let done = unsafe {
-            bindings::iomap_add_to_ioend(
+            (*context).adding = true;
+            let done = bindings::iomap_add_to_ioend(
                 wpc,
                 folio,
                 pos as bindings::loff_t,
                 end_pos as bindings::loff_t,
                 len,
-            )
+            );
+            (*context).adding = false;
+            done
         };
         if done < 0 {
             to_result(done as kernel::ffi::c_int)?;
@@ -117,25 +131,32 @@ unsafe extern "C" fn writeback_range<W: Writeback>(
 
 /// # Safety
 ///
-/// Called by iomap with its own context, which holds an ioend.
+/// Called by iomap with the context of `writepages`, which holds an ioend; without locks, but for
+/// the folio that is being added.
 unsafe extern "C" fn writeback_submit<W: Writeback>(
     wpc: *mut bindings::iomap_writepage_ctx,
     error: kernel::ffi::c_int,
 ) -> kernel::ffi::c_int {
-    // SAFETY: By the function's contract; the ioend is not submitted yet, and so ours alone.
+    // SAFETY: By the function's contract; the context is the first field of ours. The ioend is not
+    // submitted yet, and so ours alone. `writepages` keeps the inode.
     unsafe {
         let inode = Inode::<W::Fs>::from_raw((*wpc).inode);
-        let ioend = &mut *(*wpc).wb_ctx.cast::<bindings::iomap_ioend>();
-        let start = ioend.io_offset.max(0) as u64;
-        let end = start.saturating_add(ioend.io_size as u64);
-        if u32::from(ioend.io_flags) & bindings::IOMAP_IOEND_UNWRITTEN != 0
-            || W::needs_worker(inode, start..end)
-        {
-            complete_in_worker::<W>(ioend);
+        let ioend = (*wpc).wb_ctx.cast::<bindings::iomap_ioend>();
+        let start = (*ioend).io_offset.max(0) as u64;
+        let end = start.saturating_add((*ioend).io_size as u64);
+        let unwritten = u32::from((*ioend).io_flags) & bindings::IOMAP_IOEND_UNWRITTEN != 0;
+        let submit = || bindings::iomap_ioend_writeback_submit(wpc, error);
+        if W::is_awaited(inode, start..end) {
+            complete_in_worker::<W>(&mut *ioend);
+        } else if !unwritten && !W::needs_task(inode, end) {
+            complete_in_place::<W>(&mut *ioend);
+        } else if (*wpc.cast::<Context>()).adding {
+            // More is to come, with which the worker may merge it.
+            complete_in_worker::<W>(&mut *ioend);
         } else {
-            complete_in_place::<W>(ioend);
+            return complete_in_task::<W, _>(ioend, submit);
         }
-        bindings::iomap_ioend_writeback_submit(wpc, error)
+        submit()
     }
 }
 
@@ -163,11 +184,13 @@ pub(super) unsafe extern "C" fn writepages<W: Writeback>(
         W::begin(unsafe { Inode::<W::Fs>::from_raw((*mapping).host) })?;
         // SAFETY: All zero is an empty context; the pointers are valid for the call.
         unsafe {
-            let mut wpc = core::mem::zeroed::<bindings::iomap_writepage_ctx>();
-            wpc.inode = (*mapping).host;
-            wpc.wbc = wbc;
-            wpc.ops = Table::<W>::OPS;
-            to_result(bindings::iomap_writepages(&mut wpc))?;
+            let mut context = core::mem::zeroed::<Context>();
+            context.wpc.inode = (*mapping).host;
+            context.wpc.wbc = wbc;
+            context.wpc.ops = Table::<W>::OPS;
+            // All of ours, not only of iomap's part, is behind this pointer.
+            let wpc = (&raw mut context).cast::<bindings::iomap_writepage_ctx>();
+            to_result(bindings::iomap_writepages(wpc))?;
         }
         Ok(0)
     })
