@@ -365,8 +365,13 @@ fn judge_blocks(file: &File) {
             let delayed = i64::from(status.delayed_blocks());
             assert_eq!(space.reserved, delayed, "reservations do not balance");
         });
-        for block in tree.0.keys() {
-            assert!(*block < size, "block {block} is allocated past the end");
+        for (block, found) in &tree.0 {
+            // A release that lacked memory left it reserved, for writeback to allocate.
+            let kept = file.config.fail_memory && !found.written;
+            assert!(
+                *block < size || kept,
+                "block {block} is allocated past the end"
+            );
         }
     }
 }
