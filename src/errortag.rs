@@ -25,7 +25,7 @@ pub enum Tag {
     /// The device has the data of a writeback; nothing is recorded yet. An error here is one of
     /// the device.
     Completion,
-    /// The device has the data of a direct write; nothing is recorded yet.
+    /// The device has the data of a direct write that changes metadata; nothing is recorded yet.
     DirectDone,
     /// The page cache over blocks that are to be removed is gone; the blocks are not.
     Remove,

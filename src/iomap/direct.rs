@@ -186,7 +186,10 @@ impl DirectEnd for DirectWriteEnd {
     type Fs = Ext4;
 
     fn written(inode: &Inode<Ext4>, range: Range<u64>, unwritten: bool) -> Result {
-        inode.sb().info().errortags.pass(Tag::DirectDone)?;
+        // All else, an asynchronous write over what is there, ends in the interrupt.
+        if unwritten || range.end > inode.info().disk_size() {
+            inode.sb().info().errortags.pass(Tag::DirectDone)?;
+        }
         // Only a write that holds the rwsem for writing, and waits, gets past the end.
         if range.end > inode.size() {
             inode.set_size(range.end);
