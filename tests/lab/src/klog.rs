@@ -13,7 +13,8 @@ const TROUBLE: &[&str] = &[
     "general protection fault",
     "KASAN",
     "UBSAN",
-    "lockdep",
+    "lockdep is turned off",
+    "non-static key",
     "inconsistent lock state",
     "suspicious RCU usage",
     "new suspected memory leaks",
@@ -73,6 +74,7 @@ mod tests {
         assert_eq!(trouble(log, &[]).len(), 2);
         // a symbol in a stack trace is not a message
         assert!(trouble("[1]  ext4rs_health_error+0x1 [ext4rs]", &[]).is_empty());
+        assert!(trouble("[1]  ? debug_lockdep_rcu_enabled+0x0/0x40", &[]).is_empty());
         assert_eq!(trouble(log, &["inode #12"]), ["[2] WARNING: at fs/x.c"]);
     }
 }
