@@ -10,9 +10,9 @@ use std::time::Duration;
 
 /// Stressors of stress-ng that work on files, a few seconds each.
 const STRESSORS: &str = "access,aio,chattr,chdir,chmod,chown,copy-file,dentry,dir,dirdeep,dirmany,\
-    dup,fallocate,fcntl,fd-race,fiemap,file-ioctl,filename,flock,fpunch,fsize,fstat,getdent,handle,hdd,\
+    dup,fallocate,fcntl,fd-race,fiemap,file-ioctl,filename,filerace,flock,fpunch,fsize,fstat,getdent,handle,hdd,\
     inotify,io,io-uring,iomix,lease,link,locka,lockf,lockmix,lockofd,metamix,mknod,open,readahead,\
-    rename,revio,rotate,seek,sendfile,splice,symlink,sync-file,touch,truncate,unlink,utime";
+    rename,revio,rotate,seek,sendfile,splice,symlink,sync-file,touch,unlink,utime";
 
 const SECONDS_EACH: u64 = 5;
 

@@ -18,7 +18,7 @@ left() { [ $(date +%s) -lt $end ]; }
 
 stress-ng --temp-path /mnt/stress --timeout $SECONDS_ALL --oomable \
     --hdd 2 --hdd-bytes 20m --iomix 1 --iomix-bytes 20m --dir 1 --dentry 1 --rename 1 --link 1 \
-    --metamix 1 --fallocate 1 --fallocate-bytes 20m --fpunch 1 --truncate 1 --aio 1 --sync-file 1 >/tmp/stress.log 2>&1 &
+    --metamix 1 --fallocate 1 --fallocate-bytes 20m --fpunch 1 --filerace 1 --aio 1 --sync-file 1 >/tmp/stress.log 2>&1 &
 stress=$!
 ( cd /mnt/fsx; n=0; while left; do n=$((n + 1))
     fsx -q -N 2000 -S $((SEED + n)) -P /tmp /mnt/fsx/file || exit 1
