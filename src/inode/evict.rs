@@ -8,7 +8,7 @@
 //! Deleting may take several transactions. The inode is on record as an orphan since it lost its
 //! name, so whatever a crash interrupts, the next mount completes.
 
-use super::table;
+use super::{table, OrphanState};
 use crate::extent_status::END_OF_FILE_SPACE;
 use crate::format::inode::{flags, I_BLOCK_SIZE};
 use crate::format::units::LogicalBlock;
@@ -23,6 +23,7 @@ use crate::mapper::{release_delayed, remove_blocks};
 use crate::superblock::{self, orphan};
 use crate::{alloc, fs_err, xattr, Ext4};
 use kernel::prelude::*;
+use kernel::time::{delay::fsleep, Delta};
 
 /// Blocks of a directory or symlink that are freed at a time: each is revoked in the journal,
 /// which takes a credit of its own.
@@ -34,7 +35,10 @@ pub(crate) fn evict(inode: &Inode<Ext4>) {
     inode.info().completions().drain();
     if inode.nlink() == 0 && !inode.is_bad() && inode.kind().is_some() {
         let _no_freeze = FreezeGuard::new(inode.sb());
-        if let Err(error) = delete(inode) {
+        // Its data, which nobody has written, goes without a trace. To release all of it takes no
+        // memory.
+        let _ = release_delayed(&InodeEnv::new(inode), LogicalBlock(0)..END_OF_FILE_SPACE);
+        if let Err(error) = delete_with_patience(inode) {
             if error != EROFS && !inode.sb().info().health.is_stopped() {
                 fs_err!(
                     inode.sb(),
@@ -71,6 +75,20 @@ fn check_reservation(inode: &Inode<Ext4>) {
     }
 }
 
+/// Deletes; waits for memory where there is none, as the inode's space would be lost until the next
+/// mount. Only while the inode is on record as an orphan can it be begun again.
+fn delete_with_patience(inode: &Inode<Ext4>) -> Result {
+    for millis in [1, 10, 100] {
+        match delete(inode) {
+            Err(error) if error == ENOMEM && inode.info().orphan() != OrphanState::No => {
+                fsleep(Delta::from_millis(millis));
+            }
+            result => return result,
+        }
+    }
+    delete(inode)
+}
+
 fn delete(inode: &Inode<Ext4>) -> Result {
     let mut operation = superblock::start(inode.sb(), credits::truncate())?;
     // A no-op for whatever lost its last name; not for one that never got any.
@@ -89,7 +107,7 @@ fn delete(inode: &Inode<Ext4>) -> Result {
             data.i_block = [0; I_BLOCK_SIZE];
         }
     }
-    if has_tree && has_blocks(inode) {
+    if has_tree && inode.blocks() > 0 {
         let env = InodeEnv::new(inode);
         let mut end = blocks;
         while end > 0 {
@@ -108,11 +126,6 @@ fn delete(inode: &Inode<Ext4>) -> Result {
     let groups = inode.sb().info().groups()?;
     alloc::free_inode(groups, &mut operation, inode.ino(), inode.is_dir())?;
     operation.stop()
-}
-
-/// Whether the inode has any blocks, allocated or reserved.
-fn has_blocks(inode: &Inode<Ext4>) -> bool {
-    inode.blocks() > 0 || inode.info().with_status(|tree| tree.delayed_blocks()) > 0
 }
 
 /// How many blocks the inode has that are metadata: all of a directory's or a symlink's.
