@@ -40,8 +40,8 @@ pub(crate) struct WritebackStats {
     pub(crate) recheck_retries: Counter,
     /// Bios of plain overwrites: completed where they ended.
     pub(crate) completions_interrupt: Counter,
-    /// Completions that the worker did, after merging.
-    pub(crate) completions_worker: Counter,
+    /// Completions in task context, after merging.
+    pub(crate) completions_task: Counter,
     /// Bios that were merged into another one's completion.
     pub(crate) completions_merged: Counter,
     /// Transactions that were committed.
@@ -57,7 +57,7 @@ impl WritebackStats {
             mapped_blocks: Counter::new(),
             recheck_retries: Counter::new(),
             completions_interrupt: Counter::new(),
-            completions_worker: Counter::new(),
+            completions_task: Counter::new(),
             completions_merged: Counter::new(),
             journal_commits: Counter::new(),
         }
@@ -72,7 +72,7 @@ impl Show for WritebackStats {
             ("writeback_mapped_blocks", &self.mapped_blocks),
             ("recheck_retries", &self.recheck_retries),
             ("completions_interrupt", &self.completions_interrupt),
-            ("completions_worker", &self.completions_worker),
+            ("completions_task", &self.completions_task),
             ("completions_merged", &self.completions_merged),
             ("journal_commits", &self.journal_commits),
         ] {

@@ -121,7 +121,7 @@ impl Completion for Ext4Writeback {
 
     fn complete(inode: &Inode<Ext4>, finished: &Finished) -> Result {
         let (fs, info) = (inode.sb().info(), inode.info());
-        fs.writeback.completions_worker.add(1);
+        fs.writeback.completions_task.add(1);
         let ends_grow = info.growth(|grow| grow.waits_for(&finished.range));
         let done = match finished.outcome.and(fs.errortags.pass(Tag::Completion)) {
             Ok(()) => record_or_say(inode, finished, ends_grow),

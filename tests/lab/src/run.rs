@@ -242,7 +242,7 @@ fn print_report(report: &Report) {
     for (key, title) in [
         ("recheck_retries", "sequence retries"),
         ("completions_interrupt", "completed in irq"),
-        ("completions_worker", "completed in task"),
+        ("completions_task", "completed in task"),
         ("completions_merged", "completions merged"),
         ("journal_commits", "journal commits"),
     ] {
