@@ -66,6 +66,7 @@ impl Attributes for Ext4 {
             stat.set_birth_time(origin.crtime);
         }
         for (flag, attr) in [
+            (flags::COMPR, StatAttr::Compressed),
             (flags::IMMUTABLE, StatAttr::Immutable),
             (flags::APPEND, StatAttr::Append),
             (flags::NODUMP, StatAttr::NoDump),

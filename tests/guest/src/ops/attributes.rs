@@ -6,7 +6,8 @@ use super::{check, pattern, refused, same, Test};
 use anyhow::{Context, Result};
 use rustix::fs::{
     getxattr, ioctl_getflags, ioctl_setflags, lgetxattr, listxattr, lremovexattr, lsetxattr,
-    openat, removexattr, setxattr, IFlags, Mode, OFlags, XattrFlags, CWD,
+    openat, removexattr, setxattr, statx, AtFlags, IFlags, Mode, OFlags, StatxAttributes,
+    StatxFlags, XattrFlags, CWD,
 };
 use rustix::io::Errno;
 use std::collections::BTreeSet;
@@ -25,6 +26,7 @@ pub const TESTS: &[Test] = &[
     ("acl_inherited", acl_inherited),
     ("umask", umask),
     ("flags", flags),
+    ("flags_in_statx", flags_in_statx),
     ("flags_refused", flags_refused),
     ("flags_immutable", flags_immutable),
     ("flags_inherited", flags_inherited),
@@ -345,6 +347,27 @@ fn flags(d: &Path) -> Result<()> {
     fs::create_dir(&dir)?;
     set_flags(&dir, EXTENTS | (IFlags::DIRSYNC | IFlags::TOPDIR).bits())??;
     fs::write(dir.join("in it"), "x")?;
+    Ok(())
+}
+
+/// What statx says of the flags, each one alone.
+fn flags_in_statx(d: &Path) -> Result<()> {
+    let p = d.join("file");
+    fs::write(&p, "x")?;
+    for (flag, attribute) in [
+        (IFlags::COMPRESSED, StatxAttributes::COMPRESSED),
+        (IFlags::NODUMP, StatxAttributes::NODUMP),
+        (IFlags::APPEND, StatxAttributes::APPEND),
+        (IFlags::IMMUTABLE, StatxAttributes::IMMUTABLE),
+    ] {
+        set_flags(&p, EXTENTS | flag.bits())??;
+        let said = statx(CWD, &p, AtFlags::empty(), StatxFlags::BASIC_STATS)?;
+        same!(said.stx_attributes, attribute, "attributes");
+        check!(said.stx_attributes_mask.contains(attribute), "the mask");
+    }
+    set_flags(&p, EXTENTS)??;
+    let said = statx(CWD, &p, AtFlags::empty(), StatxFlags::BASIC_STATS)?;
+    same!(said.stx_attributes, StatxAttributes::empty(), "no flags");
     Ok(())
 }
 
