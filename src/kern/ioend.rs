@@ -177,6 +177,7 @@ pub(super) unsafe fn complete_in_task<C: Completion, R>(
             if C::must_wait(inode, (*ioend).io_offset.max(0) as u64) {
                 enqueue::<C>(ioend);
             } else {
+                trace::ioend_queue(inode, || about(&*ioend, 0));
                 let _nofs = NoFs::enter();
                 finish::<C>(ioend);
             }

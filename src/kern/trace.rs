@@ -70,7 +70,7 @@ tracepoints! {
     fn map_retry(lblk: u32, len: u32, seq: u64, now: u64);
     /// A dirty range is about to be written; `kept`: to where the last mapping says.
     fn writeback_range(pos: u64, len: u64, limit: u64, kept: bool);
-    /// A bio has ended whose completion goes to the worker.
+    /// A bio has ended whose completion goes to the worker, or is done by the submitter at once.
     fn ioend_queue(pos: u64, len: u64, unwritten: bool, merged: u32, error: i32);
     /// The worker has merged this many ioends into another one.
     fn ioend_merge(pos: u64, len: u64, unwritten: bool, merged: u32, error: i32);

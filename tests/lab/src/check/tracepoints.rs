@@ -192,7 +192,7 @@ fn written_and_read(story: &Story<'_>) -> Result<()> {
         let lens: Vec<u64> = ends.map(|e| e.number("len")).collect::<Result<_>>()?;
         lens.iter().sum()
     };
-    ensure!(queued == 16 * BLOCK, "{queued} bytes queued for the worker");
+    ensure!(queued == 16 * BLOCK, "{queued} bytes queued for a task");
     story.find(
         "ioend_queue",
         &[("pos", "0"), ("unwritten", "1"), ("error", "0")],
