@@ -89,6 +89,11 @@ impl ErrorTags {
         }
     }
 
+    /// Whether `tag` is set for tasks to come, or holds any.
+    pub(crate) fn is_set(&self, tag: Tag) -> bool {
+        self.with(tag, |setting| setting.left > 0 || setting.held > 0) == Some(true)
+    }
+
     fn hold(&self, tag: Tag, millis: u32, version: u32) {
         let set_again = |setting: &mut Setting| setting.version != version;
         for _ in 0..millis {

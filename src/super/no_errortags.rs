@@ -26,6 +26,12 @@ impl ErrorTags {
     pub(crate) fn pass(&self, _tag: Tag) -> Result {
         Ok(())
     }
+
+    /// Never.
+    #[inline(always)]
+    pub(crate) fn is_set(&self, _tag: Tag) -> bool {
+        false
+    }
 }
 
 /// No files.
