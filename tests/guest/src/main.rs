@@ -6,6 +6,8 @@
 mod agent;
 mod bench;
 mod crash;
+mod crash_judge;
+mod crash_record;
 mod faults;
 mod fill;
 mod grow;
@@ -57,6 +59,15 @@ enum Command {
     },
     /// Check what a cut left in DIR; the list of what is owed is the input.
     CrashVerify { dir: PathBuf },
+    /// Carries out PLAN (JSON) below DIR, with marks on DEVICE from byte MARKS_AT on.
+    CrashRecord {
+        plan: String,
+        dir: PathBuf,
+        device: PathBuf,
+        marks_at: u64,
+    },
+    /// Judges the crash states on the disks SLOTS, which LIST describes.
+    CrashJudge { list: PathBuf, slots: Vec<PathBuf> },
     /// Let files in DIR grow past old bytes; say `ready`, and sleep.
     GrowWrite { dir: PathBuf },
     /// Check what a cut left of them.
@@ -105,6 +116,13 @@ fn main() -> Result<()> {
         } => faults::run(&fs, &device, &dir, kind, &only),
         Command::CrashWrite { dir, seed, seconds } => crash::write(&dir, seed, seconds),
         Command::CrashVerify { dir } => crash::verify(&dir),
+        Command::CrashRecord {
+            plan,
+            dir,
+            device,
+            marks_at,
+        } => crash_record::run(&plan, &dir, &device, marks_at),
+        Command::CrashJudge { list, slots } => crash_judge::run(&list, &slots),
         Command::GrowWrite { dir } => grow::write(&dir),
         Command::GrowVerify { dir, settled } => grow::verify(&dir, settled),
         Command::Hostile {
