@@ -23,7 +23,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -161,14 +161,21 @@ fn sweep(scene: &Scene<'_>, nth: &Nth, kind: Kind, op: &Op) -> Result<Outcomes> 
                 .with_context(|| format!("after failure {n}"))?;
             scene.mount()?;
         }
+        // Some operations make hundreds of files, and meet hundreds of failures.
+        fs::remove_dir_all(place(scene, op, &n.to_string())).context("tidying up")?;
     }
     bail!("{MOST} failures and no end")
+}
+
+/// The directory in which the operation runs for the time with this name.
+fn place(scene: &Scene<'_>, op: &Op, name: &str) -> PathBuf {
+    scene.dir.join(format!("{}-{name}", op.name))
 }
 
 /// Prepares and runs the operation in a directory of its own; `arm` is called
 /// in between.
 fn once(scene: &Scene<'_>, op: &Op, name: &str, arm: impl FnOnce()) -> Result<io::Result<()>> {
-    let dir = scene.dir.join(format!("{}-{name}", op.name));
+    let dir = place(scene, op, name);
     fs::create_dir(&dir).context("preparing")?;
     (op.prepare)(&dir).context("preparing")?;
     match op.state {
