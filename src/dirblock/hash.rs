@@ -134,14 +134,21 @@ impl Hasher {
     /// Cuts `name` into blocks of `N` big-endian words, the last filled up with a word made of
     /// the length of what was left.
     fn words<const N: usize>(&self, name: &[u8], mut block: impl FnMut(&[u32; N])) {
+        let signs = if self.unsigned { 0 } else { 0x8080_8080 };
         let mut rest = name;
         while !rest.is_empty() {
             let pad = (rest.len() as u32 & 0xff).wrapping_mul(0x0101_0101);
             let (now, later) = rest.split_at_checked(4 * N).unwrap_or((rest, &[]));
             let mut words = [pad; N];
-            for (word, bytes) in words.iter_mut().zip(now.chunks(4)) {
-                // A full chunk shifts the padding out.
-                *word = bytes.iter().fold(pad, |value, byte| {
+            let fours = now.chunks_exact(4);
+            let (mut next, part) = (words.iter_mut(), fours.remainder());
+            for (bytes, word) in fours.zip(next.by_ref()) {
+                let digits = bytes.try_into().map_or(pad, u32::from_be_bytes);
+                // A byte that counts as 256 less takes one from the digit before it.
+                *word = digits.wrapping_sub((digits & signs) << 1);
+            }
+            if let Some(word) = next.next() {
+                *word = part.iter().fold(pad, |value, byte| {
                     (value << 8).wrapping_add(self.number(*byte))
                 });
             }
