@@ -6,14 +6,14 @@
 //! (indexed directories, and those of one block, which may become indexed) the cookie is the
 //! name's hash and entries come in its order; elsewhere it is the entry's byte position.
 
-use super::directory::{next_leaf, probe, read_leaf, DirBlocks, Format};
-use super::entry::{file_type, Layout};
+use super::directory::{next_leaf, probe, read_leaf, read_node, DirBlocks, Format, ROOT};
+use super::entry::{file_type, Entry, Layout, HEADER_SIZE};
 use super::hash::{Hasher, NameHash};
+use super::index::NodeKind;
 use crate::format::problem::Problem;
 use crate::format::units::{InodeNumber, LogicalBlock};
 use crate::format::BLOCK_BITS;
 use crate::store::MetaBlock;
-use core::ops::Range;
 use kernel::prelude::*;
 
 /// The cookie behind the last entry, in hash order.
@@ -39,12 +39,9 @@ fn cookie(hash: NameHash) -> u64 {
     (u64::from(hash.major >> 1) << 32) | u64::from(hash.minor)
 }
 
-/// The hash of a cookie.
-fn hash_of(cookie: u64) -> NameHash {
-    NameHash {
-        major: ((cookie >> 32) as u32) << 1,
-        minor: cookie as u32,
-    }
+/// The major part of a cookie's hash.
+fn major(cookie: u64) -> u32 {
+    ((cookie >> 32) as u32) << 1
 }
 
 /// Gives the entries from `position` on to `emit`, until that has no room or the directory ends;
@@ -96,81 +93,102 @@ fn read_by_place<D: DirBlocks>(
     Ok(())
 }
 
-/// Entries of some leaves, copied out and sorted.
-struct Batch {
+/// How many entries of a leaf there is room for at first: as many as fit with long names.
+const ROOM: usize = 84;
+
+/// Entries of some leaves, sorted. Their names stay in the blocks.
+struct Batch<B> {
     items: KVec<Item>,
-    names: KVec<u8>,
+    blocks: KVec<B>,
 }
 
+#[derive(Clone, Copy)]
 struct Item {
-    hash: NameHash,
+    cookie: u64,
     inode: InodeNumber,
     file_type: u8,
-    name: Range<usize>,
+    name_len: u8,
+    /// Where the name begins in its block, and which block that is.
+    name: u16,
+    block: u32,
 }
 
-impl Batch {
-    const fn new() -> Self {
-        Self {
-            items: KVec::new(),
-            names: KVec::new(),
-        }
+impl<B: MetaBlock> Batch<B> {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            items: KVec::with_capacity(ROOM, GFP_KERNEL)?,
+            blocks: KVec::new(),
+        })
     }
 
-    fn push(&mut self, hash: NameHash, inode: InodeNumber, file_type: u8, name: &[u8]) -> Result {
-        let start = self.names.len();
-        self.names.extend_from_slice(name, GFP_KERNEL)?;
-        let name = start..self.names.len();
-        self.items.push(
-            Item {
-                hash,
-                inode,
-                file_type,
-                name,
-            },
-            GFP_KERNEL,
-        )?;
+    /// Adds those of `entries`, which are in `block`, that do not lie before `from`. The first
+    /// entry with a problem is reported to `dir`, which has the block `at`.
+    fn add<'a, D: DirBlocks>(
+        &mut self,
+        dir: &D,
+        at: LogicalBlock,
+        entries: impl Iterator<Item = Result<Entry<'a>, Problem>>,
+        hasher: &Hasher,
+        from: u64,
+    ) -> Result {
+        let block = self.blocks.len() as u32;
+        for entry in entries {
+            let entry = entry.map_err(|problem| dir.report(at, problem))?;
+            let cookie = match entry.name {
+                b"." => DOT,
+                b".." => DOTDOT,
+                name => cookie(hasher.hash(name)),
+            };
+            if cookie < from {
+                continue;
+            }
+            let item = Item {
+                cookie,
+                inode: entry.inode,
+                file_type: entry.file_type,
+                // In range: a name has at most 255 bytes, a block at most 64 KiB.
+                name_len: entry.name.len() as u8,
+                name: entry.offset.saturating_add(HEADER_SIZE) as u16,
+                block,
+            };
+            self.items.push(item, GFP_KERNEL)?;
+        }
         Ok(())
     }
 
-    /// Adds the entries of a leaf that do not lie before `from`.
-    fn add_leaf<D: DirBlocks>(
+    /// As [`Batch::add`], for all entries of a leaf.
+    fn add_leaf<D: DirBlocks<Block = B>>(
         &mut self,
         dir: &D,
         layout: &Layout,
         hasher: &Hasher,
         at: LogicalBlock,
-        from: NameHash,
+        from: u64,
     ) -> Result {
         let block = read_leaf(dir, layout, at)?;
-        for entry in layout.entries(block.bytes()) {
-            let entry = entry.map_err(|problem| dir.report(at, problem))?;
-            let hash = match entry.name {
-                b"." => DOT,
-                b".." => DOTDOT,
-                name => hasher.hash(name),
-            };
-            if hash >= from {
-                self.push(hash, entry.inode, entry.file_type, entry.name)?;
-            }
-        }
+        self.add(dir, at, layout.entries(block.bytes()), hasher, from)?;
+        self.blocks.push(block, GFP_KERNEL)?;
         Ok(())
     }
 
-    /// Gives the entries in their order; `false` where `emit` had no room.
-    fn give(mut self, position: &mut Position, emit: &mut impl Emit) -> bool {
-        let names = &self.names;
+    /// Gives the entries in their order, and forgets them; `false` where `emit` had no room.
+    fn give(&mut self, position: &mut Position, emit: &mut impl Emit) -> bool {
+        let Self { items, blocks } = self;
+        let name = |item: &Item| {
+            let start = usize::from(item.name);
+            let end = start.saturating_add(item.name_len.into());
+            let bytes = blocks.get(item.block as usize).map(|block| block.bytes());
+            bytes.and_then(|bytes| bytes.get(start..end)).unwrap_or(&[])
+        };
         // By name last: the order of equal hashes must be the same in the next call.
-        crate::sort::sort_by(&mut self.items, |a, b| {
-            let key = |item: &Item| names.get(item.name.clone());
-            a.hash.cmp(&b.hash).then_with(|| key(a).cmp(&key(b)))
+        crate::sort::sort_by(items, |a, b| {
+            a.cookie.cmp(&b.cookie).then_with(|| name(a).cmp(name(b)))
         });
         let mut already = position.skip;
-        for item in &self.items {
-            let here = cookie(item.hash);
-            if here != position.cookie {
+        for item in items.iter() {
+            if item.cookie != position.cookie {
                 *position = Position {
-                    cookie: here,
+                    cookie: item.cookie,
                     skip: 0,
                 };
                 already = 0;
@@ -179,19 +197,20 @@ impl Batch {
                 already = already.saturating_sub(1);
                 continue;
             }
-            let name = names.get(item.name.clone()).unwrap_or(&[]);
-            if !emit(here, name, item.inode, item.file_type) {
+            if !emit(item.cookie, name(item), item.inode, item.file_type) {
                 return false;
             }
             position.skip = position.skip.saturating_add(1);
         }
+        self.items.clear();
+        self.blocks.clear();
         true
     }
 }
 
-/// Where `.` and `..` come in hash order.
-const DOT: NameHash = NameHash { major: 0, minor: 0 };
-const DOTDOT: NameHash = NameHash { major: 2, minor: 0 };
+/// The cookies of `.` and `..`: with the lowest hashes.
+const DOT: u64 = 0;
+const DOTDOT: u64 = 1 << 32;
 
 fn read_by_hash<D: DirBlocks>(
     dir: &D,
@@ -200,13 +219,13 @@ fn read_by_hash<D: DirBlocks>(
     emit: &mut impl Emit,
 ) -> Result {
     let layout = &format.layout;
+    let mut batch = Batch::new()?;
     while position.cookie < END {
-        let from = hash_of(position.cookie);
-        let mut batch = Batch::new();
+        let from = position.cookie;
         let next = if dir.is_indexed() {
             collect(dir, format, from, &mut batch)?
         } else {
-            batch.add_leaf(dir, layout, &format.hasher, LogicalBlock(0), from)?;
+            batch.add_leaf(dir, layout, &format.hasher, ROOT, from)?;
             None
         };
         if !batch.give(position, emit) {
@@ -220,25 +239,29 @@ fn read_by_hash<D: DirBlocks>(
     Ok(())
 }
 
-/// Collects the entries of the leaf where `from` lies, and of those that continue it; gives the
-/// lowest hash of the leaf after them.
+/// Collects the entries of the leaf where the cookie `from` lies, and of those that continue it;
+/// gives the lowest hash of the leaf after them.
 fn collect<D: DirBlocks>(
     dir: &D,
     format: &Format,
-    from: NameHash,
-    batch: &mut Batch,
+    from: u64,
+    batch: &mut Batch<D::Block>,
 ) -> Result<Option<u32>> {
     let layout = &format.layout;
-    let (mut path, hasher) = probe(dir, format, |_| from.major)?;
+    let (mut path, hasher) = probe(dir, format, |_| major(from))?;
     if from <= DOTDOT {
+        let root = read_node(dir, layout, NodeKind::Root, ROOT)?;
         let (dot, dotdot) = layout
-            .dots(path.root.block.bytes())
-            .map_err(|problem| dir.report(LogicalBlock(0), problem))?;
-        for (hash, entry) in [(DOT, dot), (DOTDOT, dotdot)] {
-            if hash >= from {
-                batch.push(hash, entry.inode, file_type::DIRECTORY, entry.name)?;
-            }
-        }
+            .dots(root.bytes())
+            .map_err(|problem| dir.report(ROOT, problem))?;
+        let dots = [dot, dotdot].map(|entry| {
+            Ok(Entry {
+                file_type: file_type::DIRECTORY,
+                ..entry
+            })
+        });
+        batch.add(dir, ROOT, dots.into_iter(), &hasher, from)?;
+        batch.blocks.push(root, GFP_KERNEL)?;
     }
     loop {
         batch.add_leaf(dir, layout, &hasher, path.leaf, from)?;
@@ -248,7 +271,7 @@ fn collect<D: DirBlocks>(
         if hash & 1 != 0 {
             continue;
         }
-        if hash > from.major {
+        if hash > major(from) {
             return Ok(Some(hash));
         }
         // Else reading would never end.
