@@ -48,14 +48,12 @@ pub fn check_block(
     )
 }
 
-/// Sets the checksum after an edit; does nothing without `metadata_csum`.
-pub fn seal_block(geo: &Geometry, seed: u32, at: PhysicalBlock, block: &mut [u8]) {
-    if geo.metadata_csum() {
-        let sum = checksum(seed, at, block);
-        let tail = slots_per_block(block.len()).saturating_mul(4);
-        // In range for every block that `check_block` passed.
-        let _ = le::put_u32(block, tail.saturating_add(4), sum);
-    }
+/// Sets the checksum after edits; for file systems with `metadata_csum`.
+pub fn seal_block(seed: u32, at: PhysicalBlock, block: &mut [u8]) {
+    let sum = checksum(seed, at, block);
+    let tail = slots_per_block(block.len()).saturating_mul(4);
+    // In range for every block that `check_block` passed.
+    let _ = le::put_u32(block, tail.saturating_add(4), sum);
 }
 
 /// The inode in slot `i`: `Some(None)` where the slot is free, `None` where there is no slot `i`.
@@ -67,8 +65,8 @@ pub fn slot(block: &[u8], i: usize) -> Option<Option<InodeNumber>> {
     Some((ino != 0).then_some(InodeNumber(ino)))
 }
 
-/// Writes slot `i`; `None`, and nothing written, where there is no such slot. The caller then
-/// [`seal`](seal_block)s the block.
+/// Writes slot `i`; `None`, and nothing written, where there is no such slot. The block is to be
+/// [sealed](seal_block) before it goes to the disk.
 #[must_use]
 pub fn set_slot(block: &mut [u8], i: usize, ino: Option<InodeNumber>) -> Option<()> {
     if i >= slots_per_block(block.len()) {

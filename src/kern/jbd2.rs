@@ -15,7 +15,7 @@ use crate::kern::buffer::{Buffer, Device};
 use crate::kern::fs::FileSystem;
 use crate::kern::inode::Inode;
 use crate::store::MetaBlock;
-use core::{marker::PhantomData, ops::Range, ptr::NonNull};
+use core::{marker::PhantomData, ops::Range, ptr::NonNull, slice};
 use kernel::{
     error::{from_err_ptr, to_result},
     prelude::*,
@@ -30,6 +30,22 @@ pub(crate) trait CommitHook: Send + Sync + 'static {
     /// Called in the journal thread after transaction `tid` is on disk. May sleep and take group
     /// locks; starts no handle.
     fn committed(&self, tid: Tid);
+
+    /// The bytes of block `at`, of which [`Journal::seal_at_commit`] was told, are about to go
+    /// into the journal: its checksum is set. Under a spinlock of jbd2's; nobody changes the block
+    /// meanwhile, but others may look at what this does not write.
+    fn seal(&self, at: PhysicalBlock, bytes: &mut [u8]);
+}
+
+/// What jbd2 calls for a block when a commit fixes its content.
+///
+/// # Invariants
+///
+/// `hook` is that of the journal which owns the trigger, and outlives it.
+#[repr(C)]
+struct Trigger<H> {
+    c: bindings::jbd2_buffer_trigger_type,
+    hook: *const H,
 }
 
 /// How much of the journal an operation may dirty.
@@ -56,10 +72,11 @@ impl Credits {
 ///
 /// # Invariants
 ///
-/// `ptr` is a journal that this value owns; its `j_private` is the `Arc`'s content, which lives
-/// at least as long as the journal.
+/// `ptr` is a journal that this value owns; its `j_private` is the `Arc`'s content. That and the
+/// trigger live at least as long as the journal.
 pub(crate) struct Journal<H: CommitHook> {
     ptr: NonNull<bindings::journal_t>,
+    trigger: KBox<Trigger<H>>,
     hook: Arc<H>,
 }
 
@@ -93,6 +110,16 @@ impl<H: CommitHook> Journal<H> {
         hook: Arc<H>,
         params: JournalParams,
     ) -> Result<Self> {
+        let c = bindings::jbd2_buffer_trigger_type {
+            t_frozen: Some(Self::frozen_callback),
+            t_abort: None,
+        };
+        // INVARIANT: The hook is the journal's, which keeps it for longer than the trigger.
+        let trigger = Trigger {
+            c,
+            hook: Arc::as_ptr(&hook),
+        };
+        let trigger = KBox::new(trigger, GFP_KERNEL)?;
         // SAFETY: The inode is referenced; on success the journal owns the reference and gives it
         // back in `jbd2_journal_destroy()`.
         let ptr = from_err_ptr(unsafe { bindings::jbd2_journal_init_inode(inode.as_ptr()) })?;
@@ -106,7 +133,7 @@ impl<H: CommitHook> Journal<H> {
             (*j).j_commit_callback = Some(Self::commit_callback);
         }
         // INVARIANT: See above.
-        let journal = Self { ptr, hook };
+        let journal = Self { ptr, trigger, hook };
         journal.set_params(params);
         Ok(journal)
     }
@@ -124,6 +151,41 @@ impl<H: CommitHook> Journal<H> {
         // the callback.
         let (hook, tid) = unsafe { (&*(*journal).j_private.cast::<H>(), (*transaction).t_tid) };
         hook.committed(tid);
+    }
+
+    /// jbd2's call when it fixes the content of a block for a commit.
+    ///
+    /// # Safety
+    ///
+    /// Called by jbd2 only, with the trigger of a journal, a buffer in that journal, and its
+    /// `size` bytes at `data`.
+    unsafe extern "C" fn frozen_callback(
+        trigger: *mut bindings::jbd2_buffer_trigger_type,
+        bh: *mut bindings::buffer_head,
+        data: *mut c_void,
+        size: usize,
+    ) {
+        // SAFETY: By the function's contract `trigger` is the first field of a `Trigger`, whose
+        // hook is alive by its invariant; jbd2 keeps writers out during the callback, and what
+        // the hook writes no reader looks at.
+        unsafe {
+            let hook = &*(*trigger.cast::<Trigger<H>>()).hook;
+            let bytes = slice::from_raw_parts_mut(data.cast::<u8>(), size);
+            hook.seal(PhysicalBlock((*bh).b_blocknr), bytes);
+        }
+    }
+
+    /// Has the hook [seal](CommitHook::seal) `block` at the end of each transaction that changes
+    /// it. Called after each change, in its handle: jbd2 forgets it with the buffer's last use.
+    pub(crate) fn seal_at_commit(&self, block: &Buffer) {
+        // SAFETY: The buffer is valid by its invariant. The trigger outlives the journal, and so
+        // all its buffers; C only reads it.
+        unsafe {
+            bindings::jbd2_journal_set_triggers(
+                block.as_ptr(),
+                (&raw const self.trigger.c).cast_mut(),
+            );
+        }
     }
 
     /// Changes how the journal behaves; at mount and remount.
@@ -338,7 +400,7 @@ impl<H: CommitHook> Journal<H> {
 
 impl<H: CommitHook> Drop for Journal<H> {
     fn drop(&mut self) {
-        // SAFETY: Owned by us by the type invariant. The hook is dropped after this.
+        // SAFETY: Owned by us by the type invariant. Hook and trigger are dropped after this.
         let _ = unsafe { bindings::jbd2_journal_destroy(self.ptr.as_ptr()) };
     }
 }

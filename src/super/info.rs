@@ -11,7 +11,7 @@ use super::write_out;
 use crate::alloc::GroupTable;
 use crate::format::superblock::{RawSuperblock, SUPERBLOCK_SIZE};
 use crate::format::units::{GroupNumber, PhysicalBlock};
-use crate::format::{Geometry, GroupDesc};
+use crate::format::{orphan, Geometry, GroupDesc};
 use crate::inode;
 use crate::iomap::stats::WritebackStats;
 use crate::kern::buffer::{Buffer, Device};
@@ -35,12 +35,23 @@ pub(crate) struct CommitLog {
     stats: Arc<WritebackStats>,
     /// Where freed blocks wait for the commit; set once the groups are loaded.
     groups: SetOnce<Arc<Groups>>,
+    /// The checksum seed of the orphan file; set once that is loaded, with `metadata_csum`.
+    orphan_seed: SetOnce<u32>,
 }
 
 impl CommitLog {
     pub(crate) fn new(stats: Arc<WritebackStats>) -> Result<Arc<Self>> {
-        let groups = SetOnce::new();
-        Ok(Arc::new(Self { stats, groups }, GFP_KERNEL)?)
+        let log = Self {
+            stats,
+            groups: SetOnce::new(),
+            orphan_seed: SetOnce::new(),
+        };
+        Ok(Arc::new(log, GFP_KERNEL)?)
+    }
+
+    /// Blocks of the orphan file get checksums of `seed`, at each commit.
+    pub(super) fn seal_orphans(&self, seed: u32) {
+        self.orphan_seed.populate(seed);
     }
 }
 
@@ -49,6 +60,13 @@ impl CommitHook for CommitLog {
         self.stats.journal_commits.add(1);
         if let Some(groups) = self.groups.as_ref() {
             groups.committed(tid);
+        }
+    }
+
+    /// Only blocks of the orphan file are sealed at a commit.
+    fn seal(&self, at: PhysicalBlock, bytes: &mut [u8]) {
+        if let Some(seed) = self.orphan_seed.copy() {
+            orphan::seal_block(seed, at, bytes);
         }
     }
 }

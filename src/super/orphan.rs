@@ -45,8 +45,6 @@ struct Block {
 
 /// The orphan file.
 struct File {
-    /// The checksum seed of its blocks.
-    seed: u32,
     blocks: KVec<Block>,
 }
 
@@ -131,7 +129,6 @@ fn add_to_file(
     file: &mut File,
     operation: &mut Operation<'_>,
 ) -> Result<Option<u32>> {
-    let seed = file.seed;
     let mut first = 0usize;
     for block in &mut file.blocks {
         let per_block = slots(&block.buffer);
@@ -139,14 +136,7 @@ fn add_to_file(
             let bytes = block.buffer.bytes();
             let free = (0..per_block).find(|&i| orphan::slot(bytes, i) == Some(None));
             let i = free.ok_or(EFSCORRUPTED)?;
-            set_slot(
-                inode.sb(),
-                &block.buffer,
-                seed,
-                i,
-                Some(inode.ino()),
-                operation,
-            )?;
+            set_slot(inode.sb(), &block.buffer, i, Some(inode.ino()), operation)?;
             block.free = block.free.saturating_sub(1);
             return Ok(Some(u32::try_from(first.saturating_add(i))?));
         }
@@ -155,20 +145,21 @@ fn add_to_file(
     Ok(None)
 }
 
+/// Writes a slot. The block's checksum follows when the transaction commits, once for all changes.
 fn set_slot(
     sb: &SuperBlock<Ext4>,
     block: &Buffer,
-    seed: u32,
     slot: usize,
     ino: Option<InodeNumber>,
     operation: &mut Operation<'_>,
 ) -> Result {
-    let at = block.number();
     operation.update(block, 0..block.bytes().len(), |bytes| {
-        orphan::set_slot(bytes, slot, ino).ok_or(EFSCORRUPTED)?;
-        orphan::seal_block(&sb.info().geometry, seed, at, bytes);
-        Ok(())
-    })?
+        orphan::set_slot(bytes, slot, ino).ok_or(EFSCORRUPTED)
+    })??;
+    if let Some(journal) = sb.info().journal() {
+        journal.seal_at_commit(block);
+    }
+    Ok(())
 }
 
 /// Writes the number of the next orphan into the inode `ino` on disk.
@@ -207,7 +198,7 @@ pub(crate) fn remove(inode: &Inode<Ext4>, operation: &mut Operation<'_>) -> Resu
                     slot = later;
                     continue;
                 }
-                set_slot(sb, &block.buffer, file.seed, slot, None, operation)?;
+                set_slot(sb, &block.buffer, slot, None, operation)?;
                 block.free = block.free.saturating_add(1);
                 return Ok(());
             }
@@ -269,7 +260,10 @@ pub(crate) fn load(sb: &SuperBlock<Ext4>) -> Result {
         let free = slots(&buffer).saturating_sub(orphan::orphans(buffer.bytes()).count());
         blocks.push(Block { buffer, free }, GFP_KERNEL)?;
     }
-    info.inodes.orphans.records.lock().file = Some(File { seed, blocks });
+    if let Some(journal) = info.journal().filter(|_| info.geometry.metadata_csum()) {
+        journal.hook().seal_orphans(seed);
+    }
+    info.inodes.orphans.records.lock().file = Some(File { blocks });
     Ok(())
 }
 

@@ -248,7 +248,7 @@ pub fn orphan(data: &[u8]) {
     }
     let _ = orphan::set_slot(&mut block, slot, Some(InodeNumber(12)));
     let _ = orphan::slot(&block, slot);
-    orphan::seal_block(geo, seed, at, &mut block);
+    orphan::seal_block(seed, at, &mut block);
     if block.len() >= 8 {
         let _ = orphan::check_block(geo, seed, at, &block);
     }
