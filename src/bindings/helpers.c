@@ -163,6 +163,12 @@ loff_t ext4rs_helper_folio_next_pos(const struct folio *folio)
 	return folio_next_pos(folio);
 }
 
+ssize_t ext4rs_helper_iomap_dio_read_simple(struct kiocb *iocb, struct iov_iter *iter,
+					    iomap_iter_begin_fn begin)
+{
+	return iomap_dio_read_simple(iocb, iter, begin);
+}
+
 ssize_t ext4rs_helper_generic_write_sync(struct kiocb *iocb, ssize_t count)
 {
 	return generic_write_sync(iocb, count);

@@ -73,16 +73,23 @@ impl<E: DirectEnd> Table<E> {
 }
 
 impl<F: FileSystem> Transfer<'_, F> {
-    /// Reads past the page cache. The caller holds a share of the inode's rwsem.
+    /// Reads past the page cache. The caller holds a share of the inode's rwsem. [`Mapper::end`]
+    /// may not be called.
     ///
     /// # Errors
     ///
     /// `EIOCBQUEUED` where it goes on behind the caller's back; what the device says.
     pub(crate) fn direct_read<M: Mapper<Fs = F>>(&mut self) -> Result<usize> {
         let (iocb, iter) = self.as_ptrs();
-        // SAFETY: Both are valid for the call that made `self`; the table is static.
+        // SAFETY: Both are valid for the call that made `self`; the function and the table are
+        // static.
         super::file::count(unsafe {
             bindings::file_accessed((*iocb).ki_filp);
+            // A block or less is not worth an iterator.
+            let done = bindings::iomap_dio_read_simple(iocb, iter, Some(iomap::begin::<M>));
+            if done != -(bindings::ENOTBLK as isize) {
+                return super::file::count(done);
+            }
             bindings::iomap_dio_rw(
                 iocb,
                 iter,

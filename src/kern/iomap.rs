@@ -214,6 +214,32 @@ unsafe extern "C" fn next<M: Mapper>(
     })
 }
 
+/// As [`next`], for the one mapping of an entry point that needs no iterator (`iomap_begin_fn`).
+///
+/// # Safety
+///
+/// Called by iomap with an inode of `M::Fs`, and an empty map.
+pub(super) unsafe extern "C" fn begin<M: Mapper>(
+    inode: *mut bindings::inode,
+    pos: bindings::loff_t,
+    len: bindings::loff_t,
+    flags: kernel::ffi::c_uint,
+    map: *mut bindings::iomap,
+    _source: *mut bindings::iomap,
+) -> kernel::ffi::c_int {
+    from_result(|| {
+        // SAFETY: By the function's contract; the map is ours for the call.
+        let (inode, map) = unsafe { (Inode::<M::Fs>::from_raw(inode), Map::from_raw(map)) };
+        let request = Request {
+            pos: pos.max(0) as u64,
+            len: len.max(0) as u64,
+            purpose: Purpose(flags),
+        };
+        map.set(inode, &M::begin(inode, &request)?)?;
+        Ok(0)
+    })
+}
+
 /// The ops table of `M`.
 struct Table<M>(PhantomData<M>);
 
