@@ -102,6 +102,20 @@ fn store(
     Ok(())
 }
 
+/// Notes where a directory that was just read has no lists, so that the VFS passes through it
+/// without asking.
+///
+/// # Errors
+///
+/// `EIO`.
+pub(crate) fn note_absence(inode: &Inode<Ext4>) -> Result {
+    if inode.is_dir() && xattr::is_bare(inode)? {
+        inode.cache_acl(AclKind::Default, None);
+        inode.cache_acl(AclKind::Access, None);
+    }
+    Ok(())
+}
+
 /// Keeps what a new inode inherited, in the operation that makes it.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use crate::format::units::{InodeNumber, PhysicalBlock};
 use crate::format::Problem;
 use crate::kern::inode::{iget_locked, IgetResult, Inode, NewInode};
 use crate::kern::super_block::SuperBlock;
-use crate::{fs_err, here, superblock, Ext4};
+use crate::{acl, fs_err, here, superblock, Ext4};
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 
@@ -111,6 +111,7 @@ fn fill(inode: &NewInode<Ext4>, purpose: Purpose) -> Result {
             Err(problem) => return Err(report(inode, Some(at), problem)),
         }
     }
+    acl::note_absence(inode)?;
     attach(inode, &disk)
 }
 

@@ -75,6 +75,20 @@ fn visit(inode: &Inode<Ext4>, mut each: impl FnMut(&Attribute<'_>) -> ControlFlo
     Ok(())
 }
 
+/// Whether the inode has no attribute at all, nor a damaged one.
+///
+/// # Errors
+///
+/// `EIO`, `ENOMEM`.
+pub(crate) fn is_bare(inode: &Inode<Ext4>) -> Result<bool> {
+    let info = inode.info();
+    let _nofs = NoFs::enter();
+    let _data = info.data.read();
+    let extra = info.origin().extra_isize;
+    let no_list = |bytes: &[u8]| Attributes::in_inode(bytes, extra).next().is_none();
+    Ok(info.file_acl().is_none() && table::look(inode, no_list)?)
+}
+
 /// Runs `use_value` on the value of an attribute: `name` after the prefix `index`.
 ///
 /// # Errors
