@@ -112,6 +112,7 @@ impl StatusTree {
     }
 
     /// The whole extent in which `at` lies, or `None` where it is not cached.
+    #[inline]
     pub fn lookup(&self, at: LogicalBlock) -> Option<Extent> {
         let extent = self.leaves.at(self.leaves.find(at))?;
         (extent.start() <= at).then_some(extent)

@@ -120,11 +120,16 @@ impl InodeInfo {
         })
     }
 
-    /// Runs `f` under the ES lock, and publishes the sequence.
+    /// Runs `f` under the ES lock, and publishes the sequence where that has moved.
+    #[inline]
     pub fn with_status<R>(&self, f: impl FnOnce(&mut StatusTree) -> R) -> R {
         let mut tree = self.status.lock();
+        let before = tree.sequence();
         let result = f(&mut tree);
-        self.sequence.store(tree.sequence(), Release);
+        let sequence = tree.sequence();
+        if sequence != before {
+            self.sequence.store(sequence, Release);
+        }
         result
     }
 

@@ -47,6 +47,12 @@ pub(crate) fn map_bytes(
     range: Range<u64>,
     intent: Intent,
 ) -> Result<Option<Mapping>> {
+    map_in_line(inode, range, intent)
+}
+
+/// In line for the library's requests: most have their answer in the cache.
+#[inline(always)]
+fn map_in_line(inode: &Inode<Ext4>, range: Range<u64>, intent: Intent) -> Result<Option<Mapping>> {
     let Some(request) = blocks_to_map(range, intent) else {
         return Ok(None);
     };
@@ -68,15 +74,26 @@ fn blocks_to_map(range: Range<u64>, intent: Intent) -> Option<MapRequest> {
 /// # Errors
 ///
 /// `EAGAIN` where it would have to; as there.
+#[inline(always)]
 pub(super) fn map_for(
     inode: &Inode<Ext4>,
     request: &Request,
     range: Range<u64>,
     intent: Intent,
 ) -> Result<Option<Mapping>> {
-    if !request.purpose.nowait() {
-        return map_bytes(inode, range, intent);
+    if request.purpose.nowait() {
+        map_without_waiting(inode, range, intent)
+    } else {
+        map_in_line(inode, range, intent)
     }
+}
+
+#[inline(never)]
+fn map_without_waiting(
+    inode: &Inode<Ext4>,
+    range: Range<u64>,
+    intent: Intent,
+) -> Result<Option<Mapping>> {
     let Some(request) = blocks_to_map(range, intent) else {
         return Ok(None);
     };
@@ -117,6 +134,7 @@ fn nothing(request: &Request) -> Extent {
     }
 }
 
+#[inline]
 fn look(inode: &Inode<Ext4>, request: &Request, intent: Intent) -> Result<Extent> {
     let end = request.pos.saturating_add(request.len);
     let mapping = map_for(inode, request, request.pos..end, intent)?;
@@ -129,6 +147,7 @@ pub(crate) struct Read;
 impl Mapper for Read {
     type Fs = Ext4;
 
+    #[inline]
     fn begin(inode: &Inode<Ext4>, request: &Request) -> Result<Extent> {
         look(inode, request, Intent::Read)
     }

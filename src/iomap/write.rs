@@ -41,6 +41,7 @@ pub(crate) struct BufferedWrite;
 impl Mapper for BufferedWrite {
     type Fs = Ext4;
 
+    #[inline]
     fn begin(inode: &Inode<Ext4>, request: &Request) -> Result<Extent> {
         let intent = if inode.sb().info().is_on(Switch::Delalloc) {
             Intent::ReserveDelayed
@@ -55,21 +56,26 @@ impl Mapper for BufferedWrite {
         Ok(to_iomap(&mapping))
     }
 
+    #[inline]
     fn end(inode: &Inode<Ext4>, request: &Request, done: u64, map: &mut Map) -> Result {
-        if !map.is_new() || !map.is_delayed() || request.purpose.fault() {
-            return Ok(());
-        }
-        let whole = |bytes: u64| bytes.saturating_add(BLOCK - 1) & !(BLOCK - 1);
-        // The block that holds the last byte written stays, all others go.
-        let start = match done {
-            0 => request.pos & !(BLOCK - 1),
-            _ => whole(request.pos.saturating_add(done)),
-        };
-        let end = whole(request.pos.saturating_add(request.len));
-        if start < end {
-            release_delayed::<Self>(inode, start..end, request.purpose, map, false);
+        if map.is_new() && map.is_delayed() && !request.purpose.fault() {
+            give_back_unused(inode, request, done, map);
         }
         Ok(())
+    }
+}
+
+/// Gives back what `map` reserved for `request` behind the `done` bytes that were written.
+fn give_back_unused(inode: &Inode<Ext4>, request: &Request, done: u64, map: &mut Map) {
+    let whole = |bytes: u64| bytes.saturating_add(BLOCK - 1) & !(BLOCK - 1);
+    // The block that holds the last byte written stays, all others go.
+    let start = match done {
+        0 => request.pos & !(BLOCK - 1),
+        _ => whole(request.pos.saturating_add(done)),
+    };
+    let end = whole(request.pos.saturating_add(request.len));
+    if start < end {
+        release_delayed::<BufferedWrite>(inode, start..end, request.purpose, map, false);
     }
 }
 

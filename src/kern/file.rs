@@ -290,6 +290,7 @@ impl<'a, F: FileSystem> Transfer<'a, F> {
     /// # Errors
     ///
     /// What mapping and copying meet, where nothing was written.
+    #[inline]
     pub(crate) fn buffered<M, C>(&mut self) -> Result<usize>
     where
         M: Mapper<Fs = F>,

@@ -95,6 +95,7 @@ pub struct Mapping {
 ///
 /// `EINVAL` for an empty request or one past the largest file; `ENOSPC`; those of tree and
 /// journal. Nothing is reserved or allocated then.
+#[inline(always)]
 pub fn map_blocks<E: MapperEnv>(
     env: &E,
     request: MapRequest,
@@ -141,6 +142,7 @@ fn map_or_wait<E: MapperEnv>(
 
 /// As [`map_blocks`], without waiting for anything: `None` where the blocks are not cached, or a
 /// step would have to be taken.
+#[inline(always)]
 pub fn map_cached<E: MapperEnv>(env: &E, request: MapRequest) -> Option<Mapping> {
     let (extent, sequence) =
         env.with_status(|tree| Some((tree.lookup(request.start)?, tree.sequence())))?;
@@ -194,6 +196,7 @@ fn look_up<E: MapperEnv>(env: &E, request: MapRequest) -> Result<Mapping> {
 }
 
 /// What `extent` says about the blocks that were asked for.
+#[inline]
 fn answer(request: MapRequest, extent: Extent, sequence: u64) -> Result<Mapping> {
     let mut extent = extent.trim(&request.range()).ok_or(EINVAL)?;
     if request.intent == Intent::Read && extent.is_delayed() {
