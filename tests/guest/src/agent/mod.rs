@@ -62,7 +62,11 @@ fn serve(mut port: File) -> Result<()> {
     let lines = BufReader::new(port.try_clone()?);
     say(&mut port, &Event::Ready)?;
     for line in lines.lines() {
-        let request: Request = serde_json::from_str(&line?)?;
+        let line = line?;
+        if line.is_empty() {
+            continue;
+        }
+        let request: Request = serde_json::from_str(&line)?;
         let end = match request {
             Request::Shell { script, seconds } => shell(&mut port, &script, seconds)?,
             Request::Interactive => interactive()?,

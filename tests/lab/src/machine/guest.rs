@@ -19,6 +19,11 @@ use std::time::{Duration, Instant};
 /// Where a guest's kernel messages are, in the directory of its files.
 pub(super) const LOG: &str = "kernel.log";
 
+/// UML now and then does not notice that there is input, until more of it comes. How long to wait for
+/// a sign of life before an empty line is sent, and how often.
+const NUDGE_AFTER: Duration = Duration::from_secs(10);
+const NUDGES: u8 = 3;
+
 /// How a script ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -39,6 +44,8 @@ pub struct Guest {
     port: BufReader<UnixStream>,
     /// A line of which only a part has come yet.
     line: Vec<u8>,
+    /// How often the guest may still be sent an empty line, which it passes over.
+    nudges: u8,
     /// Directory of this guest's files.
     dir: PathBuf,
     log: PathBuf,
@@ -62,6 +69,7 @@ impl Guest {
             child: started.child,
             port: BufReader::new(started.port),
             line: Vec::new(),
+            nudges: 0,
             log: dir.join(LOG),
             dir,
             boot: Duration::ZERO,
@@ -142,6 +150,7 @@ impl Guest {
     fn send(&mut self, request: &Request) -> Result<()> {
         let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
+        self.nudges = NUDGES;
         Ok(self.port.get_mut().write_all(&line)?)
     }
 
@@ -176,11 +185,16 @@ impl Guest {
             if left.is_zero() {
                 return Ok(Next::Nothing);
             }
+            let left = match self.nudges {
+                0 => left,
+                _ => left.min(NUDGE_AFTER),
+            };
             self.port.get_ref().set_read_timeout(Some(left))?;
             match self.port.read_until(b'\n', &mut self.line) {
                 Ok(_) if self.line.ends_with(b"\n") => {
                     let event = serde_json::from_slice(&self.line)?;
                     self.line.clear();
+                    self.nudges = 0;
                     return Ok(Next::Event(event));
                 }
                 Ok(_) => return Ok(Next::Gone),
@@ -188,7 +202,14 @@ impl Guest {
                     if matches!(
                         e.kind(),
                         ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
-                    ) => {}
+                    ) =>
+                {
+                    if let Some(left) = self.nudges.checked_sub(1) {
+                        self.nudges = left;
+                        // One that is gone shows with the next read.
+                        let _ = self.port.get_mut().write_all(b"\n");
+                    }
+                }
                 Err(e) if e.kind() == ErrorKind::ConnectionReset => return Ok(Next::Gone),
                 Err(e) => return Err(e.into()),
             }
