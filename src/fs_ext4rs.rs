@@ -26,6 +26,7 @@ pub mod jbd_glue;
 pub mod kern;
 pub mod mapper;
 pub(crate) mod namei;
+pub(crate) mod patience;
 pub mod sort;
 pub mod store;
 #[path = "super/mod.rs"]

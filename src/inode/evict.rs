@@ -21,9 +21,8 @@ use crate::kern::super_block::FreezeGuard;
 use crate::kern::time::real_seconds;
 use crate::mapper::{release_delayed, remove_blocks};
 use crate::superblock::{self, orphan};
-use crate::{alloc, fs_err, xattr, Ext4};
+use crate::{alloc, fs_err, patience, xattr, Ext4};
 use kernel::prelude::*;
-use kernel::time::{delay::fsleep, Delta};
 
 /// Blocks of a directory or symlink that are freed at a time: each is revoked in the journal,
 /// which takes a credit of its own.
@@ -38,7 +37,9 @@ pub(crate) fn evict(inode: &Inode<Ext4>) {
         // Its data, which nobody has written, goes without a trace. To release all of it takes no
         // memory.
         let _ = release_delayed(&InodeEnv::new(inode), LogicalBlock(0)..END_OF_FILE_SPACE);
-        if let Err(error) = delete_with_patience(inode) {
+        // Only while it is on record as an orphan can the deletion be begun anew.
+        let on_record = || inode.info().orphan() != OrphanState::No;
+        if let Err(error) = patience::without_memory(|| delete(inode), on_record) {
             if error != EROFS && !inode.sb().info().health.is_stopped() {
                 fs_err!(
                     inode.sb(),
@@ -73,20 +74,6 @@ fn check_reservation(inode: &Inode<Ext4>) {
             lost
         );
     }
-}
-
-/// Deletes; waits for memory where there is none, as the inode's space would be lost until the next
-/// mount. Only while the inode is on record as an orphan can it be begun again.
-fn delete_with_patience(inode: &Inode<Ext4>) -> Result {
-    for millis in [1, 10, 100] {
-        match delete(inode) {
-            Err(error) if error == ENOMEM && inode.info().orphan() != OrphanState::No => {
-                fsleep(Delta::from_millis(millis));
-            }
-            result => return result,
-        }
-    }
-    delete(inode)
 }
 
 fn delete(inode: &Inode<Ext4>) -> Result {

@@ -41,7 +41,7 @@ use crate::{
         writeback::{Dirty, Writeback},
     },
     mapper::{convert_unwritten, Intent, MapperEnv, Operation},
-    superblock, Ext4,
+    patience, superblock, Ext4,
 };
 use core::ops::Range;
 use kernel::prelude::*;
@@ -70,8 +70,8 @@ impl Writeback for Ext4Writeback {
         if kept {
             return Ok(None);
         }
-        let mapping =
-            map_bytes(inode, dirty.range.start..limit, Intent::Writeback)?.ok_or(EFBIG)?;
+        let map = || map_bytes(inode, dirty.range.start..limit, Intent::Writeback);
+        let mapping = patience::without_memory(map, || true)?.ok_or(EFBIG)?;
         stats.map_calls.add(1);
         stats.mapped_blocks.add(mapping.extent.len());
         inode.sb().info().errortags.pass(Tag::WritebackMapped)?;
@@ -166,7 +166,9 @@ fn failed(inode: &Inode<Ext4>, finished: &Finished, error: Error) {
 }
 
 fn record_or_say(inode: &Inode<Ext4>, finished: &Finished, ends_grow: bool) -> Result {
-    record(inode, finished, ends_grow).inspect_err(|error| {
+    let record = || record(inode, finished, ends_grow);
+    // The end of a grow is the end of it, whatever comes then.
+    patience::without_memory(record, || !ends_grow).inspect_err(|error| {
         crate::fs_err!(
             inode.sb(),
             "inode #{}: cannot record bytes {} to {} as written, error {}; data may be lost",
