@@ -49,6 +49,11 @@ pub struct World {
     kinds: Vec<Kind>,
     /// For each cell the operations that wrote it, and what; the first is its birth as zeros.
     cells: Vec<Vec<(usize, Value)>>,
+    /// For a cell the one that it replaced at the same place of the same block on the disk: what is
+    /// written to it overwrites that one, and may be on disk before the replacement is.
+    replaced: BTreeMap<CellId, CellId>,
+    /// Cells that were cut off, and are in a block that the file keeps, by their places.
+    cut_off: BTreeMap<(NodeId, usize), CellId>,
     states: Vec<State>,
     /// For each node the number of operations after which it had last changed in a way that a
     /// sync of it has to make durable.
@@ -64,6 +69,8 @@ impl World {
             number,
             kinds: vec![Kind::Directory],
             cells: Vec::new(),
+            replaced: BTreeMap::new(),
+            cut_off: BTreeMap::new(),
             states: vec![State::default()],
             changed: vec![0],
             synced: Vec::new(),
@@ -260,14 +267,24 @@ impl World {
             return Ok(());
         }
         let mut new = old.to_vec();
+        let kept = cells.next_multiple_of(BLOCK as usize);
+        if cells < old.len() {
+            self.cut_off.retain(|(n, at), _| *n != node || *at < kept);
+        }
         // The rest of the last block is zeroed, and that may be on disk before the size is: C ext4
         // and XFS promise no more either.
-        for cell in cells..cells.next_multiple_of(BLOCK as usize).min(old.len()) {
+        for cell in cells..kept.min(old.len()) {
             self.put(&old, cell, Value::Zero)?;
+            let id = *old.get(cell).context("beyond the file")?;
+            self.cut_off.insert((node, cell), id);
         }
         new.truncate(cells);
         while new.len() < cells {
-            new.push(self.new_cell());
+            let id = self.new_cell();
+            if let Some(before) = self.cut_off.remove(&(node, new.len())) {
+                self.replaced.insert(id, before);
+            }
+            new.push(id);
         }
         next.files.insert(node, Rc::new(new));
         self.touch(node);
@@ -300,9 +317,13 @@ impl World {
     /// Notes that the operation in progress writes a cell.
     fn put(&mut self, list: &[CellId], cell: usize, value: Value) -> Result<()> {
         let op = self.states.len() - 1;
-        let id = *list.get(cell).context("beyond the file")?;
-        let history = self.cells.get_mut(id).context("no such cell")?;
-        history.push((op, value));
+        let mut next = list.get(cell).copied();
+        ensure!(next.is_some(), "beyond the file");
+        while let Some(id) = next {
+            let history = self.cells.get_mut(id).context("no such cell")?;
+            history.push((op, value));
+            next = self.replaced.get(&id).copied();
+        }
         Ok(())
     }
 
@@ -330,18 +351,25 @@ impl World {
                 for cell in from..end.min(list.len()) {
                     if whole.contains(&cell) {
                         let new = self.new_cell();
-                        *list.get_mut(cell).context("beyond the file")? = new;
+                        let place = list.get_mut(cell).context("beyond the file")?;
+                        let before = std::mem::replace(place, new);
+                        // Zeroed blocks stay where they are, others are freed.
+                        if what == Space::Zero {
+                            self.replaced.insert(new, before);
+                        }
                     } else {
                         self.put(&list, cell, Value::Zero)?;
                     }
                 }
             }
             Space::Collapse => {
+                self.cut_off.retain(|(n, _), _| *n != node);
                 ensure!(end < len, "collapse up to the end");
                 list.drain(from..end);
                 self.touch(node);
             }
             Space::Insert => {
+                self.cut_off.retain(|(n, _), _| *n != node);
                 ensure!(from < len, "insert at the end");
                 let new: Vec<CellId> = (0..cells).map(|_| self.new_cell()).collect();
                 list.splice(from..from, new);

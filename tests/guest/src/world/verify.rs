@@ -248,6 +248,42 @@ mod tests {
         verify(&world, mark(begun, ended), &Found::read(dir).unwrap())
     }
 
+    /// What is written behind a cut goes to the block that the cut has left, if there is one, and
+    /// may be on disk before the cut is. Behind a cut between two blocks it goes elsewhere.
+    #[test]
+    fn a_write_behind_a_cut_may_come_first() {
+        for (cut, possible) in [(10, true), (8, false)] {
+            let dir = Dir::new(&format!("cut-{cut}"));
+            let path = || "f".to_owned();
+            let write = |at, cells| Op::Write {
+                path: path(),
+                at,
+                cells,
+                how: How::Buffered,
+            };
+            let truncate = Op::Truncate {
+                path: path(),
+                cells: cut,
+            };
+            let stage = [Op::Create(path()), write(0, 16), Op::Fsync(path())];
+            let ops = [&stage[..], &[truncate, write(cut, 1)]].concat();
+            act(&dir.0, &stage);
+            let file = fs::File::options()
+                .write(true)
+                .open(dir.0.join("f"))
+                .unwrap();
+            let new = Value::Stamp {
+                world: 1,
+                op: 4,
+                cell: cut,
+            };
+            file.write_all_at(&new.bytes(), u64::from(cut) * CELL as u64)
+                .unwrap();
+            let verdict = verdict(&dir.0, &ops, 5, 4);
+            assert_eq!(verdict.is_ok(), possible, "{verdict:?}");
+        }
+    }
+
     /// What the machine's own file system has after a list is the last state of the world; and
     /// no state that lacks what was synced.
     #[test]
