@@ -38,7 +38,7 @@ fn all_cuts(lab: &Lab<'_>, image: &Path) -> Result<String> {
     let mut owed = Owed::new();
     let mut synced = 0;
     for cut in 0..=CUTS {
-        let mut guest = boot(lab, vec![Disk::new(image)], false)?;
+        let mut guest = boot(lab, vec![Disk::new(image)])?;
         let mark = guest.log_len();
         if cut > 0 {
             recover(lab, &mut guest, image, &owed).with_context(|| format!("after cut {cut}"))?;
@@ -121,7 +121,7 @@ pub fn grown_files(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     // The commit interval is 5 seconds; the pages of a truncate would be written after 30.
     let waits = [Some(10), None, Some(10), None];
     let result = (0..=waits.len()).try_for_each(|round| {
-        let mut guest = boot(lab, vec![Disk::new(&image)], false)?;
+        let mut guest = boot(lab, vec![Disk::new(&image)])?;
         if let Some(before) = round.checked_sub(1).and_then(|i| waits.get(i)) {
             let settled = if before.is_some() { "--settled" } else { "" };
             let script = format!(

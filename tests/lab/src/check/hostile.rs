@@ -156,7 +156,7 @@ fn write_list(path: &Path, cases: &[Case]) -> Result<()> {
 fn start(lab: &Lab<'_>, list: &Path, bases: &[PathBuf]) -> Result<Guest> {
     let mut disks = vec![Disk::read_only(list)];
     disks.extend(bases.iter().map(Disk::read_only));
-    let mut guest = boot(lab, disks, false)?;
+    let mut guest = boot(lab, disks)?;
     guest.sh("modprobe loop", LIMIT)?;
     Ok(guest)
 }

@@ -57,7 +57,7 @@ fn on_image(lab: &Lab<'_>, image: &Path) -> Result<String> {
         .set_len(SIZE)
         .context("the cache's file system holds no sparse file of 16 TiB: set XDG_CACHE_HOME to one that does, such as an ext4 with 4 KiB blocks or XFS")?;
     fresh_image(image, &format!("{}k", SIZE >> 10), "")?;
-    let mut guest = boot(lab, vec![Disk::new(image)], false)?;
+    let mut guest = boot(lab, vec![Disk::new(image)])?;
     let mark = guest.log_len();
     let text = guest.sh(&with_names(lab, SCRIPT), LIMIT)?;
     e2fsck(image)?;

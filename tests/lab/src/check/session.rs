@@ -57,11 +57,10 @@ impl Session {
     pub fn guest(&mut self, lab: &Lab<'_>) -> Result<&mut Guest> {
         if self.guest.is_none() {
             File::create(&self.image)?.set_len(2 << 30)?;
-            let guest = boot(
-                lab,
-                vec![Disk::new(&self.image), Disk::read_only(&self.tree)],
-                true,
-            )?;
+            let disks = vec![Disk::new(&self.image), Disk::read_only(&self.tree)];
+            let mut machine = lab.parts.machine(lab.cache, disks);
+            machine.fio = true;
+            let guest = boot_machine(lab, &machine)?;
             self.mark = guest.log_len();
             self.guest = Some(guest);
         }
@@ -134,10 +133,12 @@ pub fn with_names(lab: &Lab<'_>, script: &str) -> String {
     )
 }
 
-/// A guest with these disks and, when it is to be checked, ext4rs loaded.
-pub fn boot(lab: &Lab<'_>, disks: Vec<Disk>, fio: bool) -> Result<Guest> {
+/// A guest of a check's own, with these disks and, when it is to be checked, ext4rs loaded. It has
+/// one CPU: another lane may have a guest at the same time, and CPUs that get no time of the machine's
+/// for long stall.
+pub fn boot(lab: &Lab<'_>, disks: Vec<Disk>) -> Result<Guest> {
     let mut machine = lab.parts.machine(lab.cache, disks);
-    machine.fio = fio;
+    machine.cpus = 1;
     boot_machine(lab, &machine)
 }
 

@@ -75,6 +75,7 @@ impl Parts {
                 On::Qemu | On::Debug => 2048,
                 On::Uml => 1024,
             },
+            cpus: 2,
             fio: false,
             console: false,
             bench: false,
@@ -90,6 +91,8 @@ pub struct Machine<'a> {
     parts: &'a Parts,
     disks: Vec<Disk>,
     pub memory_mib: u32,
+    /// QEMU: how many CPUs, each of which is a thread of the machine's.
+    pub cpus: u8,
     /// QEMU: fio is in the initramfs. UML's guests have every program of the
     /// tool tree.
     pub fio: bool,

@@ -108,7 +108,7 @@ pub fn start(machine: &Machine<'_>, dir: &Path) -> Result<Started> {
     let mut qemu = Command::new("qemu-system-x86_64");
     qemu.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"])
         .args(["-machine", "q35", "-accel", accelerator, "-cpu", cpu])
-        .args(["-smp", if machine.counted { "1" } else { "2" }])
+        .args(["-smp", &machine.cpus.to_string()])
         .arg("-m").arg(format!("{}M", machine.memory_mib))
         .args(counting)
         .args(["-bios", "qboot.rom"])
