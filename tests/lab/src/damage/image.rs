@@ -304,14 +304,13 @@ impl Image {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::damage::Scratch;
 
     /// mke2fs made every checksum; mending a good image changes nothing.
     #[test]
     fn mending_a_good_image_changes_nothing() -> Result<()> {
-        let dir = std::env::temp_dir().join(format!("ext4rs-damage-{}", std::process::id()));
-        std::fs::create_dir_all(&dir)?;
-        let bases = crate::damage::make_bases(&dir)?;
-        for base in &bases {
+        let bases = Scratch::new("damage")?;
+        for base in &bases.paths {
             let good = Image::read(base)?;
             let (indexed, linear) = (good.find("indexed")?, good.find("linear")?);
             let pieces = good.find("pieces")?;
@@ -343,16 +342,13 @@ mod tests {
                 );
             }
         }
-        std::fs::remove_dir_all(dir)?;
         Ok(())
     }
 
     /// Every case differs from its base, and no two are the same.
     #[test]
     fn cases_are_many_and_differ() -> Result<()> {
-        let dir = std::env::temp_dir().join(format!("ext4rs-cases-{}", std::process::id()));
-        std::fs::create_dir_all(&dir)?;
-        let cases = crate::damage::cases(&crate::damage::make_bases(&dir)?)?;
+        let cases = crate::damage::cases(&Scratch::new("cases")?.paths)?;
         assert!(cases.len() >= 200, "only {} cases", cases.len());
         let mut seen = std::collections::BTreeSet::new();
         for c in &cases {
@@ -367,7 +363,6 @@ mod tests {
                 c.name
             );
         }
-        std::fs::remove_dir_all(dir)?;
         Ok(())
     }
 }

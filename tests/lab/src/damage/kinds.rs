@@ -713,19 +713,17 @@ const DIRTY: &[Kind] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::damage::{Bases, Scratch};
     use std::collections::BTreeSet;
 
     /// Each kind damages its image, each in a way of its own, and passes the first look where
     /// it is to be found by the second: its checksums are those that mending leaves.
     #[test]
     fn every_kind_is_a_damage_of_its_own() -> Result<()> {
-        let dir = std::env::temp_dir().join(format!("ext4rs-kinds-{}", std::process::id()));
-        std::fs::create_dir_all(&dir)?;
-        let bases = crate::damage::make_bases(&dir)?;
-        let clean = Image::read(bases.first().context("no base")?)?;
-        let dirty = Image::read(bases.get(1).context("no base")?)?;
+        let scratch = Scratch::new("kinds")?;
+        let bases = Bases::read(&scratch.paths)?;
         let mut cases = Vec::new();
-        all(&clean, &dirty, &mut cases)?;
+        all(&bases.clean, &bases.dirty, &mut cases)?;
         assert_eq!(cases.len(), CLEAN.len() + DIRTY.len());
         assert!(cases.len() >= 100);
         let names: BTreeSet<&str> = cases.iter().map(|c| c.name.as_str()).collect();
@@ -733,7 +731,6 @@ mod tests {
         for case in &cases {
             assert!(!case.patches.is_empty(), "{}", case.name);
         }
-        std::fs::remove_dir_all(dir)?;
         Ok(())
     }
 }

@@ -100,6 +100,31 @@ impl Bases {
     }
 }
 
+/// The undamaged images of a test, in a directory that goes away with the value.
+#[cfg(test)]
+struct Scratch {
+    dir: PathBuf,
+    paths: Vec<PathBuf>,
+}
+
+#[cfg(test)]
+impl Scratch {
+    /// `name` is the test's own.
+    fn new(name: &str) -> Result<Self> {
+        let dir = std::env::temp_dir().join(format!("ext4rs-{name}-{}", std::process::id()));
+        fs::create_dir_all(&dir)?;
+        let paths = make_bases(&dir)?;
+        Ok(Self { dir, paths })
+    }
+}
+
+#[cfg(test)]
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
 /// Numbers the cases; the two answers that a guest survives come in turn.
 fn number(all: &mut [Case]) {
     for (i, case) in all.iter_mut().enumerate() {

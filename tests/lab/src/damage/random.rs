@@ -92,13 +92,12 @@ fn one(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::damage::{make_bases, Bases};
+    use crate::damage::{Bases, Scratch};
 
     #[test]
     fn a_seed_repeats() -> Result<()> {
-        let dir = std::env::temp_dir().join(format!("ext4rs-random-{}", std::process::id()));
-        std::fs::create_dir_all(&dir)?;
-        let bases = Bases::read(&make_bases(&dir)?)?;
+        let scratch = Scratch::new("random")?;
+        let bases = Bases::read(&scratch.paths)?;
         let draw = |seed| -> Result<Vec<_>> {
             let mut cases = Vec::new();
             add(&bases.clean, &bases.dirty, seed, 50, &mut cases)?;
@@ -108,7 +107,6 @@ mod tests {
         assert_eq!(one.len(), 50);
         assert_eq!(one, draw(1)?);
         assert_ne!(one, draw(2)?);
-        std::fs::remove_dir_all(dir)?;
         Ok(())
     }
 }
