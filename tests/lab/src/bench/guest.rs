@@ -35,9 +35,6 @@ pub fn boot(cache: &Cache, parts: &Parts, mode: Mode) -> Result<Guest> {
     machine.fio = true;
     machine.bench = true;
     machine.counted = mode == Mode::Counted;
-    if machine.counted {
-        machine.cpus = 1;
-    }
     let mut guest = machine.boot()?;
     let script = format!(
         "set -e; insmod /modules/brd.ko rd_nr=3 rd_size=$((384 * 1024))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `make check`: every check, one after the other, each with its verdict.
+//! `make check`: every check, in two lanes side by side, each with its verdict.
 //! A failed check does not stop the others.
 
 mod crash;

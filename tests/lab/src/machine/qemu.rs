@@ -100,15 +100,16 @@ pub fn start(machine: &Machine<'_>, dir: &Path) -> Result<Started> {
         _ if machine.counted => "Nehalem,+invtsc",
         _ => "Nehalem",
     };
-    let counting: &[&str] = match machine.counted {
-        true => &["-icount", "shift=0,sleep=off"],
-        false => &[],
+    // -icount is of one CPU.
+    let (cpus, counting): (u8, &[&str]) = match machine.counted {
+        true => (1, &["-icount", "shift=0,sleep=off"]),
+        false => (machine.cpus, &[]),
     };
 
     let mut qemu = Command::new("qemu-system-x86_64");
     qemu.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"])
         .args(["-machine", "q35", "-accel", accelerator, "-cpu", cpu])
-        .args(["-smp", &machine.cpus.to_string()])
+        .args(["-smp", &cpus.to_string()])
         .arg("-m").arg(format!("{}M", machine.memory_mib))
         .args(counting)
         .args(["-bios", "qboot.rom"])
