@@ -2,8 +2,8 @@
 
 //! `fallocate()`: blocks ahead of data, holes after it, and moving it.
 //!
-//! Each mode is a loop of operations of bounded size, so a range of any length fits the journal,
-//! and the file system is whole after each of them. What a crash in the middle leaves:
+//! Each mode is a loop of steps of bounded size, so a range of any length fits the journal, and the
+//! file system is whole after each of them. What a crash in the middle leaves:
 //!
 //! | mode | a part of the range |
 //! |---|---|
@@ -11,9 +11,12 @@
 //! | `PUNCH_HOLE`, `ZERO_RANGE`, `WRITE_ZEROES` | reads as zeros, from its end or from its start on |
 //! | `COLLAPSE_RANGE` | the blocks behind the range have moved, up to some place; the size comes last |
 //! | `INSERT_RANGE` | the size comes first; the blocks have moved, from some place on |
+//!
+//! The last two are for files whose extents do not fit one transaction. Others move as a whole:
+//! all their steps are in the transaction that begins with credits for a tree of one level.
 
 use crate::{
-    extent_status::State,
+    extent_status::{State, END_OF_FILE_SPACE},
     file::fsync,
     format::{geometry::BLOCK_BITS, units::LogicalBlock},
     inode::{self, mapping_env::InodeEnv},
@@ -21,13 +24,14 @@ use crate::{
         read::{blocks_of, byte_of, map_bytes, Report, Valid},
         size,
     },
+    jbd_glue::Operation as Handle,
     kern::{
         file::{AllocateMode, File},
         inode::Inode,
         iomap::zero_range,
     },
     mapper::{
-        convert_unwritten, remove_blocks, shift_blocks, unwrite_blocks, Intent, MapperEnv,
+        convert_unwritten, make_way, remove_blocks, shift_blocks, unwrite_blocks, Intent,
         Operation, Shift,
     },
     truncate, Ext4,
@@ -82,7 +86,9 @@ fn fill(inode: &Inode<Ext4>, mode: AllocateMode, range: Range<u64>) -> Result {
     if mode.zeroes() || mode.writes_zeroes() {
         let _cache = inode.invalidate_lock();
         let whole = clear(inode, range.clone())?;
-        truncate::with_handle(inode, |env, handle| unwrite_blocks(env, whole, handle))?;
+        truncate::with_handle(inode, Operation::Remove, |env, handle| {
+            unwrite_blocks(env, whole, handle)
+        })?;
     }
     allocate(inode, range.clone())?;
     if grows {
@@ -111,7 +117,9 @@ fn punch(inode: &Inode<Ext4>, range: Range<u64>) -> Result {
     if whole.is_empty() {
         return Ok(());
     }
-    truncate::with_handle(inode, |env, handle| remove_blocks(env, whole, handle))
+    truncate::with_handle(inode, Operation::Remove, |env, handle| {
+        remove_blocks(env, whole, handle)
+    })
 }
 
 /// Makes the range read as zeros in the page cache, as far as the file goes: parts of blocks are
@@ -190,19 +198,24 @@ fn collapse(inode: &Inode<Ext4>, range: Range<u64>) -> Result {
         .size()
         .saturating_sub(range.end.saturating_sub(range.start));
     let blocks = blocks_of(range);
-    truncate::with_handle(inode, |env, handle| {
+    truncate::with_handle(inode, Operation::Move, |env, handle| {
         remove_blocks(env, blocks.clone(), handle)?;
-        env.renew_handle(handle, Operation::Remove)?;
         let shift = Shift::Down {
             from: blocks.end,
             by,
         };
         shift_blocks(env, shift, handle)?;
-        let mut data = inode.info().data.write();
-        inode.set_size(new_size);
-        inode.info().set_disk_size(&mut data, new_size);
-        inode::write_inode(inode, &data, handle)
+        // Last: blocks must not lie past the end at any time.
+        set_sizes(inode, new_size, handle)
     })
+}
+
+/// Sets both sizes, in the transaction of a move of blocks. All data is on disk.
+fn set_sizes(inode: &Inode<Ext4>, new: u64, handle: &mut Handle<'_>) -> Result {
+    let mut data = inode.info().data.write();
+    inode.set_size(new);
+    inode.info().set_disk_size(&mut data, new);
+    inode::write_inode(inode, &data, handle)
 }
 
 /// Puts a hole into the file.
@@ -222,12 +235,16 @@ fn insert(inode: &Inode<Ext4>, range: Range<u64>) -> Result {
     // The tail becomes part of the file until its block has moved: it has to be zero.
     zero_range::<Report, Valid>(inode, size..size::block_end(size))?;
     write_out_and_drop(inode, range.start)?;
-    // First: blocks must not lie past the end at any time.
-    truncate::change_size(inode, new_size, false)?;
-    let shift = Shift::Up {
-        from: blocks_of(range).start,
-        end: crate::extent_status::END_OF_FILE_SPACE,
-        by,
-    };
-    truncate::with_handle(inode, |env, handle| shift_blocks(env, shift, handle))
+    let from = blocks_of(range).start;
+    truncate::with_handle(inode, Operation::Move, |env, handle| {
+        make_way(env, from, by, handle)?;
+        // First: blocks must not lie past the end at any time.
+        set_sizes(inode, new_size, handle)?;
+        let shift = Shift::Up {
+            from,
+            end: END_OF_FILE_SPACE,
+            by,
+        };
+        shift_blocks(env, shift, handle)
+    })
 }

@@ -144,7 +144,7 @@ fn shrink(inode: &Inode<Ext4>, new: u64) -> Result {
 ///
 /// Those of tree, allocator and journal; the inode stays an orphan then.
 pub(crate) fn remove_from(inode: &Inode<Ext4>, start: LogicalBlock) -> Result {
-    with_handle(inode, |env, handle| {
+    with_handle(inode, Operation::Remove, |env, handle| {
         remove_blocks(env, start..END_OF_FILE_SPACE, handle)?;
         if inode.nlink() == 0 {
             return Ok(());
@@ -154,20 +154,21 @@ pub(crate) fn remove_from(inode: &Inode<Ext4>, start: LogicalBlock) -> Result {
     })
 }
 
-/// Runs `change`, which takes blocks away or moves them, under a handle of its own, when what was
-/// queued for completion is done. The page cache over the blocks is gone.
+/// Runs `change`, which takes blocks away or moves them, under a handle of its own for
+/// `operation`, when what was queued for completion is done. The page cache over the blocks is gone.
 ///
 /// # Errors
 ///
 /// Those of `change` and of the journal.
 pub(crate) fn with_handle<'a>(
     inode: &'a Inode<Ext4>,
+    operation: Operation,
     change: impl FnOnce(&InodeEnv<'a>, &mut Handle<'a>) -> Result,
 ) -> Result {
     inode.sb().info().errortags.pass(Tag::Remove)?;
     inode.info().completions().drain();
     let env = InodeEnv::new(inode);
-    let mut handle = env.start_handle(Operation::Remove)?;
+    let mut handle = env.start_handle(operation)?;
     let changed = change(&env, &mut handle);
     let stopped = env.stop_handle(handle);
     changed.and(stopped)

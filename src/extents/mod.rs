@@ -38,7 +38,7 @@ mod shift;
 pub use insert::insert;
 pub use look::{for_each_extent, lookup, next_extent, Found};
 pub use range::{convert, remove, Progress};
-pub use shift::{shift_left, shift_right};
+pub use shift::{make_way, shift_left, shift_right};
 
 use crate::format::extent::{self, ROOT_BYTES};
 use crate::format::problem::Problem;

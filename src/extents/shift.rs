@@ -4,14 +4,15 @@
 //!
 //! Extents move one by one into a hole, the one next to the hole first, so that between any two
 //! steps the tree is whole; only which blocks have moved yet is known to no one but the caller.
+//! Moving needs no space: what a move up may need comes before it, with [`make_way`].
 
-use super::edit::Few;
+use super::edit::{Edit, Few};
 use super::insert::plan_joined;
 use super::look::{lookup, next_extent, Found};
 use super::path::Path;
 use super::range::{ensure_credits, last_extent, lift, Last};
 use super::{insert_credits, nodes_for_split, Progress, Root, TreeSpace};
-use crate::format::extent::Extent;
+use crate::format::extent::{Extent, LOGICAL_END};
 use crate::format::units::LogicalBlock;
 use core::ops::Range;
 use kernel::prelude::*;
@@ -65,6 +66,51 @@ pub fn shift_left<S: TreeSpace>(
     }
     lift(space, root)?;
     Ok(Progress::Done)
+}
+
+/// Before a move up by `by` blocks: lets an extent begin at `from`, if it is inside of one, and
+/// sees to it that the last block stays within the logical space. Nothing but device and journal
+/// can stop [`shift_right`] after that, as long as the lock is held or nobody else changes blocks.
+///
+/// False where the transaction is full; nothing has changed then.
+///
+/// # Errors
+///
+/// `EFBIG` where the last block would pass the end of the logical space; as
+/// [`insert`](super::insert()) where an extent has to be split. Nothing has changed then.
+pub fn make_way<S: TreeSpace>(
+    space: &mut S,
+    root: &mut Root,
+    from: LogicalBlock,
+    by: u32,
+) -> Result<bool> {
+    let last = match last_extent(space, root, LOGICAL_END)? {
+        Last::Extent(_, _, extent) if from < extent.end() => extent,
+        Last::Extent(..) | Last::None => return Ok(true),
+        Last::Full => return Ok(false),
+    };
+    let target = last.start().checked_add(by);
+    if target.and_then(|to| last.moved_to(to)).is_none() {
+        return Err(EFBIG);
+    }
+    let path = Path::find(space, root, from)?;
+    let Some(position) = path.leaf(root)?.search(from) else {
+        return Ok(true);
+    };
+    let extent = path.extent(root, position)?.ok_or(EINVAL)?;
+    let mut halves = Few::new();
+    for half in [extent.start()..from, from..extent.end()] {
+        match extent.clip(half.start, half.end) {
+            Some(half) => halves.push(half)?,
+            None => return Ok(true),
+        }
+    }
+    let depth = path.depth();
+    if !ensure_credits(space, insert_credits(depth), nodes_for_split(depth), 0)? {
+        return Ok(false);
+    }
+    Edit::plan(space, root, path, position, 1, &halves)?.commit(space, root)?;
+    Ok(true)
 }
 
 /// Moves everything in `range` up by `by` blocks, and leaves a hole of that length at its start.

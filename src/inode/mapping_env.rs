@@ -127,6 +127,7 @@ impl<'a> InodeEnv<'a> {
             Operation::Allocate => credits::map(),
             Operation::Convert => credits::convert(),
             Operation::Remove => credits::truncate(),
+            Operation::Move => credits::shift(),
         }
     }
 }
@@ -317,6 +318,18 @@ impl<'a> MapperEnv for InodeEnv<'a> {
             (Progress::Done, _) => None,
             (Progress::More(from), Shift::Down { by, .. }) => Some(Shift::Down { from, by }),
             (Progress::More(end), Shift::Up { from, by, .. }) => Some(Shift::Up { from, end, by }),
+        })
+    }
+
+    fn tree_make_way(
+        &self,
+        data: &mut InodeData,
+        handle: &mut Handle<'a>,
+        from: LogicalBlock,
+        by: u32,
+    ) -> Result<bool> {
+        self.change(data, handle, Nodes::Refusable, |space, root| {
+            extents::make_way(space, root, from, by)
         })
     }
 

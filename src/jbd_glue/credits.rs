@@ -73,6 +73,17 @@ pub(crate) const fn truncate() -> Credits {
     }
 }
 
+/// Cutting a hole into a file and moving what is behind it, with the new size, in one transaction:
+/// four leaves, as many as a root points to, all of which a move changes; and some more groups for
+/// what the hole frees. A larger tree, and a hole in more pieces, ask for more step by step.
+pub(crate) const fn shift() -> Credits {
+    const BLOCKS: u32 = TRUNCATE_STEP + INSERT_EXTENT + 4 + 8 * GROUP;
+    Credits {
+        blocks: BLOCKS,
+        revokes: BLOCKS,
+    }
+}
+
 /// Creating a name and an inode for it (create, mkdir, mknod, symlink), with a first block and the
 /// attributes that it is born with.
 pub(crate) const fn create() -> Credits {

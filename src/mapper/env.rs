@@ -20,6 +20,8 @@ pub enum Operation {
     Convert,
     /// Removing, moving or unwriting extents, as many as the transaction takes.
     Remove,
+    /// All of a move, with the hole before it, in a file whose extents are in few nodes.
+    Move,
 }
 
 /// A request for blocks.
@@ -168,6 +170,20 @@ pub trait MapperEnv {
         handle: &mut Self::Handle,
         shift: Shift,
     ) -> Result<Option<Shift>>;
+
+    /// Makes ready for a move up by `by` blocks of all from `from` on: nothing but device and
+    /// journal can stop it then. False where the transaction is full; nothing has changed then.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC`, `EFBIG`, those of tree and journal; nothing has changed then.
+    fn tree_make_way(
+        &self,
+        data: &mut Self::Data,
+        handle: &mut Self::Handle,
+        from: LogicalBlock,
+        by: u32,
+    ) -> Result<bool>;
 
     /// Makes the written blocks of `range` unwritten, as [`tree_convert`](Self::tree_convert) does
     /// the other way round; an extent that has to be split takes what space anybody can have.

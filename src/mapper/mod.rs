@@ -7,8 +7,8 @@
 //! Every iomap callback (read, buffered write, writeback, direct I/O, report) asks one question,
 //! [`map_blocks`]: what are the blocks from here on, and make them so that I can do *this* with
 //! them. Completion, truncation, short writes and `fallocate()` have their own:
-//! [`convert_unwritten`], [`remove_blocks`], [`release_delayed`], [`shift_blocks`],
-//! [`unwrite_blocks`]. [`size`] has the rules of the on-disk size.
+//! [`convert_unwritten`], [`remove_blocks`], [`release_delayed`], [`make_way`],
+//! [`shift_blocks`], [`unwrite_blocks`]. [`size`] has the rules of the on-disk size.
 //!
 //! # Data
 //!
@@ -58,4 +58,4 @@ pub use convert::convert_unwritten;
 pub use env::{Event, MapperEnv, Operation, Run, Want};
 pub use map::{map_blocks, map_cached, Intent, MapRequest, Mapping};
 pub use remove::{release_delayed, remove_blocks};
-pub use shift::{shift_blocks, unwrite_blocks, Shift};
+pub use shift::{make_way, shift_blocks, unwrite_blocks, Shift};

@@ -41,29 +41,54 @@ impl Shift {
     }
 }
 
-/// Moves blocks as `shift` says, in as many transactions as that takes; a crash in the middle finds
-/// a part of them moved. On success the handle has room for one change of the inode besides, in
-/// the transaction of the last step.
+/// Makes ready for a [`Shift::Up`]: afterwards nothing but device and journal can stop it.
+/// Conditions as for [`shift_blocks`].
+///
+/// # Errors
+///
+/// `ENOSPC` where an extent has to be split, `EFBIG` where the last block would pass the end of
+/// the file space, those of tree and journal; nothing has changed then.
+pub fn make_way<E: MapperEnv>(
+    env: &E,
+    from: LogicalBlock,
+    by: u32,
+    handle: &mut E::Handle,
+) -> Result {
+    loop {
+        let mut data = env.lock_write();
+        let ready = env.tree_make_way(&mut data, handle, from, by)?;
+        drop(data);
+        if ready {
+            return Ok(());
+        }
+        env.renew_handle(handle, Operation::Move)?;
+    }
+}
+
+/// Moves blocks as `shift` says; in the handle's transaction if it has room for that. So what the
+/// caller does before or after it under the same handle mostly comes to the disk together with
+/// the move; where it takes several transactions, a crash in the middle finds a part moved.
 ///
 /// The caller has seen to it that no folio over the blocks is left in the page cache and none can
 /// be made (invalidate_lock), and that writeback and completion have been drained. The handle has
-/// credits for [`Operation::Remove`].
+/// been started for [`Operation::Move`].
 ///
 /// # Errors
 ///
 /// Those of tree and journal, with a part of the blocks moved.
 pub fn shift_blocks<E: MapperEnv>(env: &E, shift: Shift, handle: &mut E::Handle) -> Result {
     let touched = shift.first()..END_OF_FILE_SPACE;
-    let mut left = Some(shift);
-    while let Some(shift) = left {
+    let mut left = shift;
+    loop {
         let mut data = env.lock_write();
         // Each time: while the lock was dropped, somebody may have cached what was to move still.
         drop_status(env, &touched)?;
-        left = env.tree_shift(&mut data, handle, shift)?;
+        let rest = env.tree_shift(&mut data, handle, left)?;
         drop(data);
-        env.renew_handle(handle, Operation::Remove)?;
+        let Some(rest) = rest else { return Ok(()) };
+        left = rest;
+        env.renew_handle(handle, Operation::Move)?;
     }
-    Ok(())
 }
 
 /// Makes the written blocks of `range` unwritten, so that they read as zeros; others stay what they

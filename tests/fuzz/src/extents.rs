@@ -197,6 +197,7 @@ pub fn run(data: &[u8]) {
             10 => {
                 let range = blocks(&mut input);
                 let by = u32::from(input.u16());
+                let _ = make_way(&mut space, &mut root, range.start, by);
                 // nothing may be mapped behind what moves
                 let all = range.start..LOGICAL_END;
                 let _ = shift_right(&mut space, &mut root, all, by);

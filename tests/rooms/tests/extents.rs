@@ -230,6 +230,49 @@ fn shifts_move_the_tail() {
     }
 }
 
+#[test]
+fn a_move_up_is_refused_before_it_begins() {
+    let mut tree = Tree::new(128);
+    tree.insert(10, 20, 1 << 20, State::Written).unwrap();
+    let before = tree.check();
+    let (space, root) = (&mut tree.space, &mut tree.root);
+    let too_far = u32::MAX - 29;
+    assert_eq!(make_way(space, root, LogicalBlock(29), too_far), Err(EFBIG));
+    // Nothing is behind it.
+    assert_eq!(make_way(space, root, LogicalBlock(30), too_far), Ok(true));
+    // Nothing to be split.
+    assert_eq!(make_way(space, root, LogicalBlock(10), 5), Ok(true));
+    assert_eq!(
+        make_way(space, root, LogicalBlock(3), too_far - 1),
+        Ok(true)
+    );
+    assert_eq!(tree.check(), before);
+}
+
+#[test]
+fn a_move_up_takes_its_space_before_it_begins() {
+    let mut tree = Tree::new(128);
+    // A root that is full.
+    for i in 0..4 {
+        let at = (1 << 20) + u64::from(i) * 100;
+        tree.insert(i * 50, 20, at, State::Written).unwrap();
+    }
+    let before = tree.check();
+    tree.space.free_nodes = 0;
+    let (space, root) = (&mut tree.space, &mut tree.root);
+    assert_eq!(make_way(space, root, LogicalBlock(60), 7), Err(ENOSPC));
+    assert_eq!(tree.check(), before);
+    tree.space.free_nodes = 1;
+    let (space, root) = (&mut tree.space, &mut tree.root);
+    assert_eq!(make_way(space, root, LogicalBlock(60), 7), Ok(true));
+    // What is in the way is out of it now: the move takes no space.
+    assert_eq!(space.nodes.len(), 1);
+    let all = LogicalBlock(60)..LOGICAL_END;
+    assert_eq!(shift_right(space, root, all, 7), Ok(Progress::Done));
+    tree.model = moved(&tree.model, 60, 7);
+    tree.check();
+}
+
 fn lookup_at(tree: &Tree, block: u32) -> Option<u64> {
     match lookup(&tree.space, &tree.root, LogicalBlock(block)).unwrap() {
         Found::Mapped(extent) => extent.place_of(LogicalBlock(block)).map(|at| at.0),

@@ -174,6 +174,39 @@ fn a_failed_removal_leaves_the_tree_whole() {
     }
 }
 
+#[test]
+fn a_refused_move_up_leaves_the_tree_as_it_was() {
+    let deep = deep_tree();
+    let before = deep.check_whole();
+    for failing in [Failing::Store, Failing::Memory] {
+        for n in 0.. {
+            let mut tree = deep.clone();
+            tree.space.store.restart(None);
+            match failing {
+                Failing::Store => tree.space.store.fail_after(n),
+                Failing::Memory => fail_after(n),
+            }
+            let done = make_way(&mut tree.space, &mut tree.root, LogicalBlock(1), 7);
+            let unused = never_fail();
+            let failed = tree.space.store.never_fail();
+            let (extents, blocks) = tree.check_whole();
+            assert!(blocks == before.1, "other blocks are mapped, {n}");
+            let nothing_failed = match failing {
+                Failing::Store => failed.is_none(),
+                Failing::Memory => unused,
+            };
+            if nothing_failed {
+                assert_eq!(done, Ok(true));
+                assert_eq!(extents.len(), before.0.len() + 1);
+                assert!(n > 1);
+                break;
+            }
+            assert!(done.is_err(), "{failed:?} went unnoticed, {n}");
+            assert!(extents == before.0, "other extents, {n}");
+        }
+    }
+}
+
 /// Everything that can be asked of a tree or done to it; errors are welcome, and nothing else is.
 fn exercise(tree: &mut Tree) {
     let (space, root) = (&mut tree.space, &mut tree.root);
@@ -196,6 +229,7 @@ fn exercise(tree: &mut Tree) {
         let _ = remove(space, root, blocks(block + 70, block + 90));
     }
     let _ = shift_left(space, root, LogicalBlock(500), 2);
+    let _ = make_way(space, root, LogicalBlock(300), 10);
     let _ = shift_right(space, root, LogicalBlock(300)..LOGICAL_END, 10);
     let _ = remove(space, root, LogicalBlock(0)..LOGICAL_END);
 }

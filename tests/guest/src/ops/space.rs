@@ -3,8 +3,9 @@
 //! `fallocate()` in all its modes, and the map of a file: holes, data, extents.
 
 use super::data::{expect_data, read_write, reread};
+use super::state::commits;
 use super::{check, pattern, refused, same, Test};
-use anyhow::{ensure, Context, Result};
+use anyhow::{bail, ensure, Context, Result};
 use guest::chance::Chance;
 use guest::direct::Aligned;
 use rustix::fs::{fallocate, seek, stat, FallocateFlags as Flags, SeekFrom};
@@ -14,6 +15,8 @@ use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
 
 pub const TESTS: &[Test] = &[
     ("allocate", allocate),
@@ -26,6 +29,7 @@ pub const TESTS: &[Test] = &[
     ("insert_range", insert_range),
     ("moves_refused", moves_refused),
     ("moves_over_many_extents", moves_many),
+    ("moves_in_one_transaction", moves_at_once),
     ("random_changes", random_changes),
     ("holes_and_data", holes_and_data),
     ("extents_reported", extents_reported),
@@ -260,18 +264,43 @@ fn moves_refused(d: &Path) -> Result<()> {
 }
 
 /// More extents than one block of the tree holds.
-fn moves_many(d: &Path) -> Result<()> {
-    const COUNT: usize = 900;
-    let p = d.join("file");
-    let f = read_write(&p)?;
-    let mut data = vec![0; COUNT * 8192];
-    for i in 0..COUNT {
+/// A file of `count` single blocks with a hole behind each, and what is in it; on disk.
+fn scattered(p: &Path, count: usize) -> Result<(File, Vec<u8>)> {
+    let f = read_write(p)?;
+    let mut data = vec![0; count * 8192];
+    for i in 0..count {
         let piece = pattern(i as u64, 0, 4096);
         data[i * 8192..i * 8192 + 4096].copy_from_slice(&piece);
         f.write_all_at(&piece, i as u64 * 8192)?;
     }
     f.set_len(data.len() as u64)?;
     f.sync_all()?;
+    Ok((f, data))
+}
+
+/// Blocks and size reach the disk together: a power cut finds all of a move, or nothing. A move
+/// that went on in another transaction would have asked for the commit of the first.
+fn moves_at_once(d: &Path) -> Result<()> {
+    let mut seen = 0;
+    // Somebody else may have asked for a commit.
+    for attempt in 0..3 {
+        let (f, _) = scattered(&d.join(format!("file-{attempt}")), 600)?;
+        rustix::fs::sync();
+        let before = commits()?;
+        fallocate(&f, Flags::COLLAPSE_RANGE, 7 * BLOCK, 300 * BLOCK)?;
+        fallocate(&f, Flags::INSERT_RANGE, 2 * BLOCK, 50 * BLOCK)?;
+        sleep(Duration::from_secs(1));
+        seen = commits()? - before;
+        if seen == 0 {
+            return Ok(());
+        }
+    }
+    bail!("{seen} commits during a collapse and an insert")
+}
+
+fn moves_many(d: &Path) -> Result<()> {
+    let p = d.join("file");
+    let (f, mut data) = scattered(&p, 900)?;
     for (at, len) in [(5u64, 1u64), (100, 501), (0, 2)] {
         fallocate(&f, Flags::INSERT_RANGE, at * BLOCK, len * BLOCK)?;
         let start = usize::try_from(at * BLOCK)?;

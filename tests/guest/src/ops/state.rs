@@ -249,7 +249,7 @@ fn fsync_after_reload(d: &Path) -> Result<()> {
 }
 
 /// How many transactions the journals of all mounted file systems have committed.
-fn commits() -> Result<u64> {
+pub(super) fn commits() -> Result<u64> {
     let mut sum = 0;
     for journal in fs::read_dir("/proc/fs/jbd2").context("no jbd2 in /proc")? {
         let info = fs::read_to_string(journal?.path().join("info"))?;

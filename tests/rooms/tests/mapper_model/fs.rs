@@ -378,6 +378,11 @@ impl MapperEnv for File {
         }
     }
 
+    fn tree_make_way(&self, _: &mut Tree, _: &mut Handle, _: LogicalBlock, _: u32) -> Result<bool> {
+        self.may_fail()?;
+        Ok(true)
+    }
+
     fn tree_unwrite(
         &self,
         data: &mut Tree,

@@ -9,8 +9,8 @@ use kernel::prelude::*;
 use rooms::extent_status::{State, END_OF_FILE_SPACE};
 use rooms::format::units::LogicalBlock;
 use rooms::mapper::{
-    convert_unwritten, map_blocks, release_delayed, remove_blocks, shift_blocks, unwrite_blocks,
-    Intent, MapRequest, MapperEnv, Mapping, Operation, Shift,
+    convert_unwritten, make_way, map_blocks, release_delayed, remove_blocks, shift_blocks,
+    unwrite_blocks, Intent, MapRequest, MapperEnv, Mapping, Operation, Shift,
 };
 use shuttle::rand::Rng;
 use std::ops::Range;
@@ -217,7 +217,7 @@ pub fn collapse(file: &File, range: Range<u32>) {
     }
     write_out_and_drop(file, range.start);
     let by = range.end - range.start;
-    let mut handle = file.start_handle(Operation::Remove).unwrap();
+    let mut handle = file.start_handle(Operation::Move).unwrap();
     let cut = LogicalBlock(range.start)..LogicalBlock(range.end);
     let from = cut.end;
     remove_blocks(file, cut, &mut handle).unwrap();
@@ -236,9 +236,12 @@ pub fn insert(file: &File, at: u32, by: u32) {
         return;
     }
     write_out_and_drop(file, at);
-    file.size.update(|size| size + by);
-    let mut handle = file.start_handle(Operation::Remove).unwrap();
+    let mut handle = file.start_handle(Operation::Move).unwrap();
     let (from, end) = (LogicalBlock(at), END_OF_FILE_SPACE);
+    make_way(file, from, by, &mut handle).unwrap();
+    let data = file.lock_write();
+    file.size.update(|size| size + by);
+    drop(data);
     shift_blocks(file, Shift::Up { from, end, by }, &mut handle).unwrap();
     file.stop_handle(handle).unwrap();
 }
