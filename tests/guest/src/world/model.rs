@@ -58,6 +58,9 @@ pub struct World {
     /// For each node the number of operations after which it had last changed in a way that a
     /// sync of it has to make durable.
     changed: Vec<usize>,
+    /// The same for what `fdatasync()` has to make durable: content and size, names in a directory;
+    /// not another name of a file.
+    data_changed: Vec<usize>,
     synced: Vec<Synced>,
     /// For each number of ended operations, how many are durable at least.
     durable: Vec<usize>,
@@ -73,6 +76,7 @@ impl World {
             cut_off: BTreeMap::new(),
             states: vec![State::default()],
             changed: vec![0],
+            data_changed: vec![0],
             synced: Vec::new(),
             durable: vec![0],
         }
@@ -121,6 +125,15 @@ impl World {
     }
 
     fn touch(&mut self, node: NodeId) {
+        self.touch_name(node);
+        let now = self.states.len();
+        if let Some(changed) = self.data_changed.get_mut(node) {
+            *changed = now;
+        }
+    }
+
+    /// Of what a node is called, and nothing in it.
+    fn touch_name(&mut self, node: NodeId) {
         let now = self.states.len();
         if let Some(changed) = self.changed.get_mut(node) {
             *changed = now;
@@ -141,6 +154,7 @@ impl World {
         }
         self.kinds.push(kind);
         self.changed.push(self.states.len());
+        self.data_changed.push(self.states.len());
         Rc::make_mut(&mut next.names).insert(path.to_owned(), node);
         self.touch_parent(path)?;
         Ok(node)
@@ -155,7 +169,7 @@ impl World {
     fn remove(&mut self, path: &str, next: &mut State) -> Result<()> {
         let node = self.node(path)?;
         Rc::make_mut(&mut next.names).remove(path);
-        self.touch(node);
+        self.touch_name(node);
         self.touch_parent(path)?;
         if !next.names.values().any(|n| *n == node) {
             next.files.remove(&node);
@@ -182,7 +196,7 @@ impl World {
                 let node = self.node(from)?;
                 ensure!(!next.names.contains_key(to), "`{to}` is there");
                 Rc::make_mut(&mut next.names).insert(to.clone(), node);
-                self.touch(node);
+                self.touch_name(node);
                 self.touch_parent(to)?;
             }
             Op::Rename { from, to } => self.rename(from, to, &mut next)?,
@@ -207,12 +221,12 @@ impl World {
             } => self.space(path, *what, *at, *cells, &mut next)?,
             Op::Fsync(path) | Op::Fdatasync(path) => {
                 let node = self.node(path)?;
-                durable = self.sync_node(node);
+                durable = self.sync_node(node, matches!(op, Op::Fdatasync(_)));
             }
             Op::Sync => {
                 let files: Vec<NodeId> = next.files.keys().copied().collect();
                 for node in files {
-                    self.sync_node(node);
+                    self.sync_node(node, false);
                 }
                 durable = self.states.len();
             }
@@ -223,8 +237,13 @@ impl World {
     }
 
     /// Notes that the operation in progress syncs a node; what it makes durable.
-    fn sync_node(&mut self, node: NodeId) -> usize {
-        let since = self.changed.get(node).copied().unwrap_or(0);
+    fn sync_node(&mut self, node: NodeId, data_only: bool) -> usize {
+        let changed = if data_only {
+            &self.data_changed
+        } else {
+            &self.changed
+        };
+        let since = changed.get(node).copied().unwrap_or(0);
         self.synced.push(Synced {
             node,
             op: self.states.len() - 1,
@@ -255,7 +274,7 @@ impl World {
                 names.insert(new, node);
             }
         }
-        self.touch(node);
+        self.touch_name(node);
         self.touch_parent(from)?;
         self.touch_parent(to)
     }
@@ -349,16 +368,19 @@ impl World {
                 let block = BLOCK as usize;
                 let whole = from.next_multiple_of(block)..end / block * block;
                 for cell in from..end.min(list.len()) {
+                    // Zeroed blocks stay where they are: whatever is written to a part of one zeroes
+                    // the others of its cells, and that may be on disk before this is.
+                    if what == Space::Zero || !whole.contains(&cell) {
+                        self.put(&list, cell, Value::Zero)?;
+                    }
                     if whole.contains(&cell) {
                         let new = self.new_cell();
                         let place = list.get_mut(cell).context("beyond the file")?;
                         let before = std::mem::replace(place, new);
-                        // Zeroed blocks stay where they are, others are freed.
+                        // Others are freed.
                         if what == Space::Zero {
                             self.replaced.insert(new, before);
                         }
-                    } else {
-                        self.put(&list, cell, Value::Zero)?;
                     }
                 }
             }

@@ -284,6 +284,83 @@ mod tests {
         }
     }
 
+    /// A write to a part of a block that was zeroed as a whole writes all of the block, where it lies:
+    /// so the zeros around it may be on disk before the zeroing is. Not so in another block.
+    #[test]
+    fn a_write_into_a_zeroed_block_may_come_first() {
+        for (zeroed, possible) in [(8, true), (4, false)] {
+            let dir = Dir::new(&format!("zeroed-{zeroed}"));
+            let path = || "f".to_owned();
+            let write = |at, cells, how| Op::Write {
+                path: path(),
+                at,
+                cells,
+                how,
+            };
+            let stage = [
+                Op::Create(path()),
+                write(0, 24, How::Buffered),
+                Op::Fsync(path()),
+            ];
+            let zero = Op::Space {
+                path: path(),
+                what: Space::Zero,
+                at: 8,
+                cells: 8,
+            };
+            let ops = [&stage[..], &[zero, write(10, 1, How::Direct)]].concat();
+            act(&dir.0, &stage);
+            let file = fs::File::options()
+                .write(true)
+                .open(dir.0.join("f"))
+                .unwrap();
+            let put = |cell: u32, value: Value| {
+                file.write_all_at(&value.bytes(), u64::from(cell) * CELL as u64)
+                    .unwrap();
+            };
+            put(zeroed, Value::Zero);
+            let (world, op) = (1, 4);
+            put(
+                10,
+                Value::Stamp {
+                    world,
+                    op,
+                    cell: 10,
+                },
+            );
+            let verdict = verdict(&dir.0, &ops, 5, 4);
+            assert_eq!(verdict.is_ok(), possible, "{verdict:?}");
+        }
+    }
+
+    /// `fdatasync()` of a file is for what is in it; another name of it may be lost.
+    #[test]
+    fn names_are_for_fsync() {
+        for data_only in [false, true] {
+            let dir = Dir::new(&format!("names-{data_only}"));
+            let path = || "f".to_owned();
+            let rename = Op::Rename {
+                from: path(),
+                to: "g".to_owned(),
+            };
+            let sync = |path: &str| {
+                let path = path.to_owned();
+                if data_only {
+                    Op::Fdatasync(path)
+                } else {
+                    Op::Fsync(path)
+                }
+            };
+            // The first name is the file's, whichever of the two it is.
+            let stage = [Op::Create(path()), sync("f")];
+            act(&dir.0, &stage);
+            let ops = [&stage[..], &[rename, sync("g")]].concat();
+            let verdict = verdict(&dir.0, &ops, 4, 4);
+            assert_eq!(verdict.is_ok(), data_only, "{verdict:?}");
+            assert_eq!(World::follow(1, &ops).unwrap().durable(2), 1);
+        }
+    }
+
     /// What the machine's own file system has after a list is the last state of the world; and
     /// no state that lacks what was synced.
     #[test]
