@@ -109,6 +109,7 @@ const GUEST: &[GuestCheck] = &[
 /// In guests of their own: whichever lane is free takes the next.
 const ALONE: &[GuestCheck] = &[
     ("power cuts", crash::power_cuts),
+    ("crash states", states::sample),
     ("hostile images", hostile::images),
     ("grown files after a power cut", crash::grown_files),
     ("16 TiB", huge::huge),

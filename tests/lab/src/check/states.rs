@@ -5,7 +5,7 @@
 //! each of them, what they find there must be what the workload is owed, and e2fsck finds
 //! nothing (`tests/guest/src/world`).
 
-use super::session::{boot_machine, e2fsck, with_names};
+use super::session::{boot_machine, e2fsck, with_names, Session};
 use super::Lab;
 use crate::klog;
 use crate::machine::{root, Disk, Guest};
@@ -33,6 +33,9 @@ const BATCH_LIMIT: Duration = Duration::from_secs(90);
 const BATCH: usize = 3;
 const DRIVERS: usize = 2;
 const SLOTS: usize = 2 * BATCH * DRIVERS;
+
+/// States in the sample of `make check`.
+const SAMPLE: usize = 120;
 
 /// Failures after which the rest is left out.
 const MOST_FAILURES: usize = 8;
@@ -120,6 +123,12 @@ impl Drop for Place {
     }
 }
 
+/// What `make check` has of it, all on the kernel that is checked.
+pub fn sample(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    s.discard();
+    crash_states(lab, lab, &Extent::of(SAMPLE))
+}
+
 /// Records on the kernel of `recorder`, judges on that of `judge`.
 pub fn crash_states(recorder: &Lab<'_>, judge: &Lab<'_>, extent: &Extent) -> Result<String> {
     let mut place = Place::new(judge)?;
@@ -183,6 +192,7 @@ fn boot_with_sqlite(lab: &Lab<'_>, disks: Vec<Disk>) -> Result<Guest> {
     root::sqlite(lab.cache)?;
     let mut machine = lab.parts.machine(lab.cache, disks);
     machine.sqlite = true;
+    machine.cpus = 1;
     boot_machine(lab, &machine)
 }
 
