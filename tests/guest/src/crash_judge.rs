@@ -6,16 +6,19 @@
 //! its number and length. This program asks the device for the next batch again and again, so
 //! that one run of it judges all states of a guest.
 
-use anyhow::{ensure, Context, Result};
+use anyhow::{anyhow, ensure, Context, Result};
 use guest::direct::{Aligned, PAGE};
 use guest::world::verify::{verify, Found};
 use guest::world::{directory, sql, Crashed, Plan, World};
 use guest::{Batch, Judged};
 use rustix::mount::{mount, unmount, MountFlags, UnmountFlags};
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
-const AT: &str = "/mnt";
+/// Where states are mounted, each in a directory with the number of its slot.
+const AT: &str = "/tmp/states";
 
 /// Judges batch after batch, until one is empty.
 pub fn run(list: &Path, slots: &[PathBuf]) -> Result<()> {
@@ -24,13 +27,15 @@ pub fn run(list: &Path, slots: &[PathBuf]) -> Result<()> {
         if batch.is_empty() {
             break;
         }
-        for crashed in batch {
-            let slot = crashed.slot;
-            let disk = slots.get(slot).context("no such slot")?;
-            let result = judge(disk, &crashed).map_err(|e| format!("{e:#}"));
-            let judged = serde_json::to_string(&Judged { slot, result })?;
-            println!("judged {judged}");
-        }
+        // Side by side: mounting and unmounting is mostly waiting.
+        thread::scope(|scope| {
+            let all: Vec<_> = batch
+                .iter()
+                .map(|crashed| scope.spawn(|| report(slots, crashed)))
+                .collect();
+            all.into_iter()
+                .try_for_each(|one| one.join().map_err(|_| anyhow!("a judge panicked"))?)
+        })?;
         println!("batch {number}");
     }
     Ok(())
@@ -48,21 +53,32 @@ fn next(list: &Path, number: u64) -> Result<Vec<Crashed>> {
                 let text = text.get(..usize::try_from(batch.length)?);
                 return Ok(serde_json::from_slice(text.context("a short list")?)?);
             }
-            None => std::thread::sleep(Duration::from_millis(2)),
+            None => thread::sleep(Duration::from_millis(2)),
         }
     }
 }
 
+fn report(slots: &[PathBuf], crashed: &Crashed) -> Result<()> {
+    let slot = crashed.slot;
+    let disk = slots.get(slot).context("no such slot")?;
+    let result = judge(disk, crashed).map_err(|e| format!("{e:#}"));
+    let judged = serde_json::to_string(&Judged { slot, result })?;
+    println!("judged {judged}");
+    Ok(())
+}
+
 fn judge(disk: &Path, crashed: &Crashed) -> Result<()> {
-    mount(disk, AT, &*crashed.fs, MountFlags::empty(), None).context("cannot be mounted")?;
-    let result = look(crashed);
-    unmount(AT, UnmountFlags::empty()).context("cannot be unmounted")?;
+    let at = Path::new(AT).join(crashed.slot.to_string());
+    fs::create_dir_all(&at)?;
+    mount(disk, &at, &*crashed.fs, MountFlags::empty(), None).context("cannot be mounted")?;
+    let result = look(&at, crashed);
+    unmount(&at, UnmountFlags::empty()).context("cannot be unmounted")?;
     result
 }
 
-fn look(crashed: &Crashed) -> Result<()> {
+fn look(at: &Path, crashed: &Crashed) -> Result<()> {
     for mark in &crashed.marks {
-        let dir = Path::new(AT).join(directory(mark.world));
+        let dir = at.join(directory(mark.world));
         ensure!(dir.is_dir(), "{} is not there", dir.display());
         match crashed.plan {
             Plan::Sql { .. } => {
