@@ -10,7 +10,7 @@ use core::ops::Range;
 pub const END_OF_FILE_SPACE: LogicalBlock = LogicalBlock(u32::MAX);
 
 /// What a run of blocks is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// Allocated, data on disk; the first block's place on the device.
     Written(PhysicalBlock),
@@ -50,7 +50,7 @@ impl State {
 ///
 /// Not empty; ends at or before [`END_OF_FILE_SPACE`]; the place of its last block, if it has
 /// one, does not overflow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Extent {
     start: LogicalBlock,
     len: u32,

@@ -10,6 +10,7 @@
 //! | [`disk_size`](InodeInfo::disk_size) | `data` for write | anybody |
 //! | status tree | the ES lock, and `data` as `extent_status` says | holders of the ES lock |
 //! | [`sequence`](InodeInfo::sequence) | the ES lock | anybody |
+//! | [`recent`](InodeInfo::recent) | the inode's rwsem for write | the same |
 //! | [`flags`](InodeInfo::flags) | the inode's rwsem for write | anybody |
 //! | pending grow | its lock, inside all others | holders of the lock |
 //! | orphan state | the inode's rwsem for write, or the only user of the inode | the same |
@@ -23,7 +24,7 @@ use crate::kern::inode::Timestamp;
 use crate::kern::ioend::CompletionQueue;
 use crate::kern::jbd2::Tid;
 use crate::kern::rwsem::RwSem;
-use crate::mapper::size::PendingGrow;
+use crate::mapper::{size::PendingGrow, Recent};
 use crate::new_rwsem;
 use kernel::prelude::*;
 use kernel::sync::atomic::ordering::{Acquire, Relaxed, Release};
@@ -71,6 +72,7 @@ pub struct InodeInfo {
     #[pin]
     completions: CompletionQueue<Ext4Writeback>,
     sequence: Atomic<u64>,
+    recent: Recent,
     disk_size: Atomic<u64>,
     #[pin]
     growth: SpinLock<PendingGrow>,
@@ -104,6 +106,7 @@ impl InodeInfo {
             status <- new_spinlock!(StatusTree::new(), "ext4rs::es_lock"),
             completions <- CompletionQueue::new(),
             sequence: Atomic::new(0),
+            recent: Recent::new(),
             disk_size: Atomic::new(0),
             growth <- new_spinlock!(PendingGrow::new(), "ext4rs::growth"),
             growing: Atomic::new(false),
@@ -136,6 +139,11 @@ impl InodeInfo {
     /// The sequence of the status tree, without its lock: see the field there for who may.
     pub fn sequence(&self) -> u64 {
         self.sequence.load(Acquire)
+    }
+
+    /// What the last buffered write found. The caller holds the inode's rwsem for write.
+    pub(super) fn recent(&self) -> &Recent {
+        &self.recent
     }
 
     /// Writeback that has ended and is not recorded yet.

@@ -41,6 +41,8 @@ const MAX_WAITS: u32 = 3;
 #[derive(Clone, Copy)]
 pub(crate) struct InodeEnv<'a> {
     inode: &'a Inode<Ext4>,
+    /// The inode's rwsem is held for write.
+    exclusive: bool,
 }
 
 /// `i_data_sem` held for read. Allocations do not enter reclaim of file systems meanwhile.
@@ -80,7 +82,19 @@ impl DerefMut for Writing<'_> {
 impl<'a> InodeEnv<'a> {
     /// Of `inode`.
     pub(crate) fn new(inode: &'a Inode<Ext4>) -> Self {
-        Self { inode }
+        Self {
+            inode,
+            exclusive: false,
+        }
+    }
+
+    /// Of `inode`, whose rwsem the caller holds for write: what one request finds is remembered for
+    /// the next.
+    pub(crate) fn exclusive(inode: &'a Inode<Ext4>) -> Self {
+        Self {
+            inode,
+            exclusive: true,
+        }
     }
 
     /// Changes the tree, and then writes the inode, whose root and block count may have changed
@@ -206,6 +220,24 @@ impl<'a> MapperEnv for InodeEnv<'a> {
     /// Without the ES lock: the sequence moves under `i_data_sem` held for write, which is ours.
     fn unchanged(&self, _held: &InodeData, since: u64) -> bool {
         self.inode.info().sequence() == since
+    }
+
+    #[inline(always)]
+    fn recall(&self, request: &MapRequest) -> Option<(extent_status::Extent, u64)> {
+        if !self.exclusive {
+            return None;
+        }
+        let info = self.inode.info();
+        let now = info.sequence();
+        let extent = info.recent().recall(request.start, now)?;
+        Some((extent, now))
+    }
+
+    #[inline(always)]
+    fn remember(&self, _request: &MapRequest, extent: &extent_status::Extent, sequence: u64) {
+        if self.exclusive {
+            self.inode.info().recent().remember(extent, sequence);
+        }
     }
 
     fn errortag(&self, tag: Tag) -> Result {

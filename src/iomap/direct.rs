@@ -26,6 +26,7 @@ use super::{
 use crate::{
     errortag::Tag,
     extent_status::State,
+    inode::mapping_env::InodeEnv,
     kern::{
         direct::DirectEnd,
         file::Transfer,
@@ -169,7 +170,8 @@ impl Mapper for DirectWrite {
 
     fn begin(inode: &Inode<Ext4>, request: &Request) -> Result<Extent> {
         let end = request.pos.saturating_add(request.len);
-        let mapping = map_for(inode, request, request.pos..end, Intent::AllocateUnwritten)?;
+        let env = InodeEnv::new(inode);
+        let mapping = map_for(&env, request, request.pos..end, Intent::AllocateUnwritten)?;
         let mut extent = to_iomap(&mapping.ok_or(EFBIG)?);
         // Unwritten says all that the library needs for zeroing the rest of the blocks.
         extent.new = matches!(extent.kind, Kind::Unwritten(_)) && extent.new;

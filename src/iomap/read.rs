@@ -47,16 +47,16 @@ pub(crate) fn map_bytes(
     range: Range<u64>,
     intent: Intent,
 ) -> Result<Option<Mapping>> {
-    map_in_line(inode, range, intent)
+    map_in_line(&InodeEnv::new(inode), range, intent)
 }
 
 /// In line for the library's requests: most have their answer in the cache.
 #[inline(always)]
-fn map_in_line(inode: &Inode<Ext4>, range: Range<u64>, intent: Intent) -> Result<Option<Mapping>> {
+fn map_in_line(env: &InodeEnv<'_>, range: Range<u64>, intent: Intent) -> Result<Option<Mapping>> {
     let Some(request) = blocks_to_map(range, intent) else {
         return Ok(None);
     };
-    map_blocks(&InodeEnv::new(inode), request, None).map(Some)
+    map_blocks(env, request, None).map(Some)
 }
 
 fn blocks_to_map(range: Range<u64>, intent: Intent) -> Option<MapRequest> {
@@ -76,30 +76,28 @@ fn blocks_to_map(range: Range<u64>, intent: Intent) -> Option<MapRequest> {
 /// `EAGAIN` where it would have to; as there.
 #[inline(always)]
 pub(super) fn map_for(
-    inode: &Inode<Ext4>,
+    env: &InodeEnv<'_>,
     request: &Request,
     range: Range<u64>,
     intent: Intent,
 ) -> Result<Option<Mapping>> {
     if request.purpose.nowait() {
-        map_without_waiting(inode, range, intent)
+        map_without_waiting(env, range, intent)
     } else {
-        map_in_line(inode, range, intent)
+        map_in_line(env, range, intent)
     }
 }
 
 #[inline(never)]
 fn map_without_waiting(
-    inode: &Inode<Ext4>,
+    env: &InodeEnv<'_>,
     range: Range<u64>,
     intent: Intent,
 ) -> Result<Option<Mapping>> {
     let Some(request) = blocks_to_map(range, intent) else {
         return Ok(None);
     };
-    map_cached(&InodeEnv::new(inode), request)
-        .ok_or(EAGAIN)
-        .map(Some)
+    map_cached(env, request).ok_or(EAGAIN).map(Some)
 }
 
 /// `mapping` in iomap's terms. Metadata that a synchronous write waits for is not tracked a file
@@ -137,7 +135,7 @@ fn nothing(request: &Request) -> Extent {
 #[inline]
 fn look(inode: &Inode<Ext4>, request: &Request, intent: Intent) -> Result<Extent> {
     let end = request.pos.saturating_add(request.len);
-    let mapping = map_for(inode, request, request.pos..end, intent)?;
+    let mapping = map_for(&InodeEnv::new(inode), request, request.pos..end, intent)?;
     Ok(mapping.map_or_else(|| nothing(request), |mapping| to_iomap(&mapping)))
 }
 

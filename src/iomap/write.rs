@@ -49,8 +49,15 @@ impl Mapper for BufferedWrite {
             Intent::AllocateUnwritten
         };
         let end = request.pos.saturating_add(request.len.min(MAX_RESERVE));
-        let mapping = map_for(inode, request, request.pos..end, intent)?.ok_or(EFBIG)?;
-        if !request.purpose.fault() {
+        // A write holds the rwsem for write, a fault does not.
+        let fault = request.purpose.fault();
+        let env = if fault {
+            InodeEnv::new(inode)
+        } else {
+            InodeEnv::exclusive(inode)
+        };
+        let mapping = map_for(&env, request, request.pos..end, intent)?.ok_or(EFBIG)?;
+        if !fault {
             inode.sb().info().errortags.pass(Tag::WriteMapped)?;
         }
         Ok(to_iomap(&mapping))

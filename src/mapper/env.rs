@@ -97,6 +97,18 @@ pub trait MapperEnv {
         self.with_status(|tree| tree.sequence()) == since
     }
 
+    /// The whole extent around the first block of `request` and its sequence, where the caller
+    /// [remembered](Self::remember) it and the sequence is still that one: then it is what a look
+    /// into the status tree would find, without the ES lock.
+    #[inline(always)]
+    fn recall(&self, _request: &MapRequest) -> Option<(Extent, u64)> {
+        None
+    }
+
+    /// Notes an extent that a request found in the status tree, for the next one.
+    #[inline(always)]
+    fn remember(&self, _request: &MapRequest, _extent: &Extent, _sequence: u64) {}
+
     /// A task comes by `tag`: a test may hold it there, or let it fail.
     ///
     /// # Errors

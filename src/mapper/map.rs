@@ -144,8 +144,15 @@ fn map_or_wait<E: MapperEnv>(
 /// step would have to be taken.
 #[inline(always)]
 pub fn map_cached<E: MapperEnv>(env: &E, request: MapRequest) -> Option<Mapping> {
-    let (extent, sequence) =
-        env.with_status(|tree| Some((tree.lookup(request.start)?, tree.sequence())))?;
+    let (extent, sequence) = match env.recall(&request) {
+        Some(found) => found,
+        None => {
+            let (extent, sequence) =
+                env.with_status(|tree| Some((tree.lookup(request.start)?, tree.sequence())))?;
+            env.remember(&request, &extent, sequence);
+            (extent, sequence)
+        }
+    };
     let found = answer(request, extent, sequence).ok()?;
     matches!(request.intent.step(found.extent.state()), Step::Nothing).then_some(found)
 }

@@ -50,6 +50,7 @@
 mod convert;
 mod env;
 mod map;
+mod recent;
 mod remove;
 mod shift;
 pub mod size;
@@ -57,5 +58,6 @@ pub mod size;
 pub use convert::convert_unwritten;
 pub use env::{Event, MapperEnv, Operation, Run, Want};
 pub use map::{map_blocks, map_cached, Intent, MapRequest, Mapping};
+pub use recent::Recent;
 pub use remove::{release_delayed, remove_blocks};
 pub use shift::{make_way, shift_blocks, unwrite_blocks, Shift};

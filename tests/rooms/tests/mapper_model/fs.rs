@@ -10,7 +10,7 @@
 use kernel::prelude::*;
 use rooms::extent_status::{Extent, State, StatusTree, END_OF_FILE_SPACE};
 use rooms::format::units::{LogicalBlock, PhysicalBlock};
-use rooms::mapper::{Event, MapperEnv, Operation, Run, Shift, Want};
+use rooms::mapper::{Event, Intent, MapRequest, MapperEnv, Operation, Recent, Run, Shift, Want};
 use shuttle::rand::Rng;
 use shuttle::sync::Arc;
 use std::collections::BTreeMap;
@@ -141,6 +141,15 @@ impl Hash for Status {
     }
 }
 
+/// What the shipping code remembers.
+struct Remembered(Recent);
+
+impl Hash for Remembered {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.0.extent(), self.0.sequence()).hash(state);
+    }
+}
+
 /// What a folio lock protects.
 #[derive(Default, Hash)]
 pub struct Page {
@@ -180,6 +189,8 @@ pub struct File {
     pub folios: Vec<Folio>,
     /// `i_size` in blocks.
     pub size: Atomic<u32>,
+    /// What a buffered write found last.
+    recent: Mutex<Remembered>,
     pub rwsem: Mutex<()>,
     pub invalidate: RwLock<()>,
     /// For the tests, not the tasks.
@@ -204,6 +215,7 @@ impl File {
             journal: Arc::default(),
             folios: (0..config.folios).map(|_| Folio::default()).collect(),
             size: Atomic::new(0),
+            recent: Mutex::new(Remembered(Recent::new())),
             rwsem: Mutex::new(()),
             invalidate: RwLock::new(()),
             retries: AtomicU32::new(0),
@@ -290,6 +302,21 @@ impl MapperEnv for File {
 
     fn unchanged(&self, _held: &Tree, since: u64) -> bool {
         self.config.skip_recheck || self.with_status(|tree| tree.sequence()) == since
+    }
+
+    fn recall(&self, request: &MapRequest) -> Option<(Extent, u64)> {
+        if request.intent != Intent::ReserveDelayed {
+            return None;
+        }
+        let now = self.sequence.load();
+        let extent = self.recent.lock().0.recall(request.start, now)?;
+        Some((extent, now))
+    }
+
+    fn remember(&self, request: &MapRequest, extent: &Extent, sequence: u64) {
+        if request.intent == Intent::ReserveDelayed {
+            self.recent.lock().0.remember(extent, sequence);
+        }
     }
 
     fn observe(&self, event: Event<'_>) {
