@@ -71,6 +71,11 @@ impl MapRequest {
         let end = LogicalBlock(self.start.0.saturating_add(self.len));
         self.start..end.min(END_OF_FILE_SPACE)
     }
+
+    /// Whether nothing is left to be done where this was found.
+    fn is_answered_by(&self, found: &Mapping) -> bool {
+        matches!(self.intent.step(found.extent.state()), Step::Nothing)
+    }
 }
 
 /// What the blocks are now.
@@ -102,26 +107,27 @@ pub fn map_blocks<E: MapperEnv>(
     handle: Option<&mut E::Handle>,
 ) -> Result<Mapping> {
     env.observe(Event::Asked(&request));
-    let answer = match map_cached(env, request) {
-        Some(found) => Ok(found),
-        None => map_or_wait(env, request, handle),
+    let answer = match find_cached(env, request) {
+        Some(found) if request.is_answered_by(&found) => Ok(found),
+        found => map_or_wait(env, request, found, handle),
     };
     env.observe(Event::Answered(&request, &answer));
     answer
 }
 
 /// Takes the step, with a handle if one is needed, and waits for space where that may help. Apart,
-/// so that an answer that is at hand does not pay for it.
+/// so that an answer that is at hand does not pay for it. `found` is what the first look found.
 #[inline(never)]
 fn map_or_wait<E: MapperEnv>(
     env: &E,
     request: MapRequest,
+    mut found: Option<Mapping>,
     mut handle: Option<&mut E::Handle>,
 ) -> Result<Mapping> {
     let mut attempts = 0;
     loop {
         let mut own = None;
-        let result = map_with(env, request, handle.as_deref_mut(), &mut own);
+        let result = map_with(env, request, found.take(), handle.as_deref_mut(), &mut own);
         let started = own.is_some();
         if let Some(own) = own {
             let stopped = env.stop_handle(own);
@@ -144,6 +150,12 @@ fn map_or_wait<E: MapperEnv>(
 /// step would have to be taken.
 #[inline(always)]
 pub fn map_cached<E: MapperEnv>(env: &E, request: MapRequest) -> Option<Mapping> {
+    find_cached(env, request).filter(|found| request.is_answered_by(found))
+}
+
+/// What the status tree knows of the first block of `request`, and those behind it that are alike.
+#[inline(always)]
+fn find_cached<E: MapperEnv>(env: &E, request: MapRequest) -> Option<Mapping> {
     let (extent, sequence) = match env.recall(&request) {
         Some(found) => found,
         None => {
@@ -153,20 +165,23 @@ pub fn map_cached<E: MapperEnv>(env: &E, request: MapRequest) -> Option<Mapping>
             (extent, sequence)
         }
     };
-    let found = answer(request, extent, sequence).ok()?;
-    matches!(request.intent.step(found.extent.state()), Step::Nothing).then_some(found)
+    answer(request, extent, sequence).ok()
 }
 
-/// Looks up and takes the step, again and again while others change the blocks in between. Each
-/// turn means that somebody else got on.
+/// Looks up, unless that was just done, and takes the step, again and again while others change the
+/// blocks in between. Each turn means that somebody else got on.
 fn map_with<E: MapperEnv>(
     env: &E,
     request: MapRequest,
+    mut first: Option<Mapping>,
     mut handle: Option<&mut E::Handle>,
     own: &mut Option<E::Handle>,
 ) -> Result<Mapping> {
     loop {
-        let found = look_up(env, request)?;
+        let found = match first.take() {
+            Some(found) => found,
+            None => look_up(env, request)?,
+        };
         let step = request.intent.step(found.extent.state());
         if !matches!(step, Step::Nothing) {
             env.errortag(Tag::MapFound)?;
