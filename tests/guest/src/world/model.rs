@@ -385,14 +385,14 @@ impl World {
                 }
             }
             Space::Collapse => {
-                self.cut_off.retain(|(n, _), _| *n != node);
                 ensure!(end < len, "collapse up to the end");
                 list.drain(from..end);
+                self.move_cut_off(node, |place| place.checked_sub(end - from));
                 self.touch(node);
             }
             Space::Insert => {
-                self.cut_off.retain(|(n, _), _| *n != node);
                 ensure!(from < len, "insert at the end");
+                self.move_cut_off(node, |place| place.checked_add(end - from));
                 let new: Vec<CellId> = (0..cells).map(|_| self.new_cell()).collect();
                 list.splice(from..from, new);
                 self.touch(node);
@@ -400,6 +400,16 @@ impl World {
         }
         next.files.insert(node, Rc::new(list));
         Ok(())
+    }
+
+    /// The last block of a file, which has what was cut off in it, goes to another place.
+    fn move_cut_off(&mut self, node: NodeId, to: impl Fn(usize) -> Option<usize>) {
+        let all = std::mem::take(&mut self.cut_off);
+        let moved = all.into_iter().filter_map(|((n, place), id)| {
+            let place = if n == node { to(place)? } else { place };
+            Some(((n, place), id))
+        });
+        self.cut_off = moved.collect();
     }
 
     /// The least size of a file, in cells, that a crash may leave after `ops` operations when

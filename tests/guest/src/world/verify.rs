@@ -76,6 +76,7 @@ impl Entry {
 pub fn verify(world: &World, mark: Mark, found: &Found) -> Result<usize> {
     let (begun, ended) = (mark.begun as usize, mark.ended as usize);
     let durable = world.durable(ended);
+    let mut all = String::new();
     let mut why = None;
     // the newest first: mostly that is it
     for ops in (durable..=begun).rev() {
@@ -87,6 +88,7 @@ pub fn verify(world: &World, mark: Mark, found: &Found) -> Result<usize> {
         match result {
             Ok(()) => return Ok(ops),
             Err((progress, text)) => {
+                all.push_str(&format!("\n    {ops}: {text}"));
                 let better = why.as_ref().is_none_or(|(best, _)| progress > *best);
                 if better {
                     why = Some((progress, format!("after {ops} operations: {text}")));
@@ -96,7 +98,7 @@ pub fn verify(world: &World, mark: Mark, found: &Found) -> Result<usize> {
     }
     let why = why.map_or("there is no such state".into(), |(_, text)| text);
     bail!(
-        "w{}: with {durable} operations durable, {ended} ended and {begun} begun, no state fits; nearest {why}",
+        "w{}: with {durable} operations durable, {ended} ended and {begun} begun, no state fits; nearest {why}{all}",
         mark.world
     )
 }

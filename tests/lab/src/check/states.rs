@@ -309,7 +309,9 @@ fn judge_all(
     let seconds = start.elapsed().as_secs_f64();
     let tally = judge.end()?;
     if !tally.bad.is_empty() {
-        let shown: Vec<String> = tally.bad.iter().take(4).map(Failure::to_string).collect();
+        // The first line says which state was nearest, the others are for the file.
+        let first_line = |f: &Failure| f.to_string().lines().next().map(str::to_owned);
+        let shown: Vec<String> = tally.bad.iter().take(4).filter_map(first_line).collect();
         let report = lab.cache.path("log").join("crash-states.log");
         let all: Vec<String> = tally.bad.iter().map(Failure::to_string).collect();
         fs::write(&report, all.join("\n"))?;
@@ -491,8 +493,8 @@ impl<'a> Judge<'a> {
         let path = self.place.records.join(format!("bad-{n}.img"));
         fill(&path, &slot.patched)?;
         self.tally.bad.push(Failure {
-            what: slot.what.clone(),
-            why: format!("{why} (the state: {})", path.display()),
+            what: format!("{} ({})", slot.what, path.display()),
+            why: why.to_owned(),
         });
         Ok(())
     }

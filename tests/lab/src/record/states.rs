@@ -130,25 +130,28 @@ impl<'a> Draw<'a> {
 
     /// Follows the marks.
     fn note(&mut self, n: usize) -> Result<()> {
-        if let Some(mark) = self.mark(n)? {
+        for mark in self.marks_of(n)? {
             self.marks.insert(mark.world, mark);
         }
         Ok(())
     }
 
-    fn mark(&self, n: usize) -> Result<Option<Mark>> {
+    /// The marks in entry `n`: several where the marks of two worlds, which are neighbours on the
+    /// disk, became one request.
+    fn marks_of(&self, n: usize) -> Result<Vec<Mark>> {
         let entry = self.log.entries.get(n).context("no such entry")?;
-        if entry.at < self.marks_at || entry.len != SECTOR {
-            return Ok(None);
+        if entry.at < self.marks_at {
+            return Ok(Vec::new());
         }
-        Ok(Mark::parse(&self.log.data(n)?))
+        let data = self.log.data(n)?;
+        Ok(data.chunks(SECTOR).filter_map(Mark::parse).collect())
     }
 
     /// The marks before entry `cut` of the current window.
     fn marks_at(&self, window: &Range<usize>, cut: usize) -> Result<BTreeMap<u32, Mark>> {
         let mut marks = self.marks.clone();
         for n in window.start..cut {
-            if let Some(mark) = self.mark(n)? {
+            for mark in self.marks_of(n)? {
                 marks.insert(mark.world, mark);
             }
         }
@@ -298,6 +301,28 @@ mod tests {
             assert!(s.marks[&0].ended >= 1);
         }
         assert!(!draw.advance().unwrap());
+    }
+
+    /// Two tasks put their marks at the same time, and the block layer made one request of them.
+    #[test]
+    fn marks_that_were_merged_count() {
+        let mark = |world, ended| {
+            Mark {
+                world,
+                begun: ended + 1,
+                ended,
+                over: false,
+            }
+            .bytes()
+        };
+        let both = [mark(0, 4), mark(1, 9)].concat();
+        let log = make("merged", &[(2048, &both, NONE), (0, &[1; 512], FLUSHED)]);
+        let mut draw = Draw::new(&log, vec![0; 4096], 2048, 1);
+        draw.advance().unwrap();
+        draw.advance().unwrap();
+        let states = draw.states(1).unwrap();
+        let ended = |world: u32| states[0].marks.get(&world).map(|mark| mark.ended);
+        assert_eq!((ended(0), ended(1)), (Some(4), Some(9)));
     }
 
     #[test]
