@@ -620,8 +620,10 @@ fn fill(path: &Path, disk: &[u8]) -> Result<()> {
         .open(path)?;
     file.set_len(disk.len() as u64)?;
     const CHUNK: usize = 65_536;
+    // compared as a whole: byte by byte it takes most of the time of a run
+    static ZEROS: [u8; CHUNK] = [0; CHUNK];
     for (i, chunk) in disk.chunks(CHUNK).enumerate() {
-        if chunk.iter().any(|b| *b != 0) {
+        if ZEROS.get(..chunk.len()) != Some(chunk) {
             file.write_all_at(chunk, (i * CHUNK) as u64)?;
         }
     }
