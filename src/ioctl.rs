@@ -6,13 +6,16 @@ use crate::kern::cred::has_admin_capability;
 use crate::kern::inode::Inode;
 use crate::kern::ioctl::{Argument, Ioctl};
 use crate::superblock::shutdown::{shut_down, Log};
+use crate::superblock::trim;
 use crate::Ext4;
 use kernel::ffi::c_long;
-use kernel::ioctl::_IOR;
+use kernel::ioctl::{_IOR, _IOWR};
 use kernel::prelude::*;
 
 /// `FS_IOC_SHUTDOWN`.
 const SHUTDOWN: u32 = _IOR::<u32>(b'X' as u32, 125);
+/// `FITRIM`, with start, length and least length in bytes (`struct fstrim_range`).
+const TRIM: u32 = _IOWR::<[u64; 3]>(b'X' as u32, 121);
 /// `FS_IOC_GETVERSION`, and the number that ext4 had for it first; they answer with an `int`.
 const GET_GENERATION: [u32; 2] = [
     _IOR::<c_long>(b'v' as u32, 1),
@@ -33,6 +36,14 @@ impl Ioctl for Ext4 {
                     _ => return Err(EINVAL),
                 };
                 shut_down(inode.sb(), log)
+            }
+            TRIM => {
+                if !has_admin_capability() {
+                    return Err(EPERM);
+                }
+                let [start, len, min] = argument.read::<[u64; 3]>()?;
+                let trimmed = trim::trim(inode.sb(), &trim::Request { start, len, min })?;
+                argument.write(&[start, trimmed, min])
             }
             number if GET_GENERATION.contains(&number) => argument.write(&inode.generation()),
             _ => Err(ENOTTY),

@@ -44,7 +44,7 @@ pub struct Counters {
     unclaimed: AtomicU64,
     /// Free blocks set aside, not allocated yet.
     reserved: AtomicU64,
-    /// Blocks freed in transactions that have not committed; part of the two above.
+    /// Blocks freed in transactions that have not committed, or held; part of the two above.
     uncommitted: AtomicU64,
     /// `s_r_blocks_count`.
     root_reserve: AtomicU64,
@@ -148,6 +148,11 @@ impl Counters {
     pub fn unclaim(&self, blocks: u32) {
         self.uncommitted.fetch_add(blocks.into(), Relaxed);
         self.reserved.fetch_add(blocks.into(), Relaxed);
+    }
+
+    /// Free blocks cannot be had for a moment; [`committed`](Self::committed) ends it.
+    pub fn held(&self, blocks: u32) {
+        self.uncommitted.fetch_add(blocks.into(), Relaxed);
     }
 
     /// The transaction that freed `blocks` has committed.

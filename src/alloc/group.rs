@@ -7,7 +7,7 @@ use super::zone::SystemZone;
 use crate::format::group_desc::{flags, GroupDesc};
 use crate::format::units::{GroupNumber, PhysicalBlock};
 use crate::format::{Geometry, Problem};
-use crate::store::{MetaBlock, Transaction};
+use crate::store::{MetaBlock, Store, Transaction};
 use core::ops::Range;
 use kernel::alloc::AllocError;
 use kernel::prelude::*;
@@ -64,7 +64,7 @@ pub struct GroupState {
     /// The allocator's bitmap; empty until [`load`](Self::load).
     ///
     /// Invariant: a superset of the bits of the bitmap block. The extra bits are `uncommitted`
-    /// many: blocks freed in transactions that have not committed.
+    /// many: blocks freed in transactions that have not committed, and those that are held.
     bits: KVec<u8>,
     uncommitted: u32,
     blocks_corrupt: bool,
@@ -165,22 +165,22 @@ impl GroupState {
     ///
     /// Checksum, count, padding and the group's metadata are checked; a device error counts as
     /// corruption too, so that the allocator goes on with another group.
-    pub(super) fn load<X: Transaction>(
+    pub(super) fn load<S: Store>(
         &mut self,
         geo: &Geometry,
         zone: &SystemZone,
-        tx: &X,
+        store: &S,
     ) -> Result<(), Trouble> {
         if !self.bits.is_empty() {
             return Ok(());
         }
         if self.desc.has(flags::BLOCK_UNINIT) {
-            let map = self.layout(geo, zone, tx.block_size())?;
+            let map = self.layout(geo, zone, store.block_size())?;
             self.check_count(geo, &map)?;
             self.bits = map;
             return Ok(());
         }
-        let block = self.read_block_bitmap(geo, tx)?;
+        let block = self.read_block_bitmap(geo, store)?;
         self.check_bitmap(geo, zone, block.bytes())?;
         self.check_count(geo, block.bytes())?;
         let mut map = KVec::new();
@@ -247,13 +247,9 @@ impl GroupState {
     }
 
     /// The block bitmap's block, verified.
-    fn read_block_bitmap<X: Transaction>(
-        &self,
-        geo: &Geometry,
-        tx: &X,
-    ) -> Result<X::Block, Trouble> {
+    fn read_block_bitmap<S: Store>(&self, geo: &Geometry, store: &S) -> Result<S::Block, Trouble> {
         let at = self.desc.block_bitmap;
-        let block = read(tx, at, "block bitmap cannot be read, block")?;
+        let block = read(store, at, "block bitmap cannot be read, block")?;
         if !block.verified() {
             self.desc.verify_block_bitmap(geo, block.bytes())?;
             block.set_verified();
@@ -389,6 +385,23 @@ impl GroupState {
         self.uncommitted = self.uncommitted.saturating_sub(run.len);
     }
 
+    /// Takes the first run of at least `min` free blocks in `within` out of what can be allocated,
+    /// until [`release`](Self::release).
+    pub(super) fn hold(&mut self, within: Range<u32>, min: u32) -> Option<BitRun> {
+        let mut at = within.start;
+        while at < within.end {
+            let start = bits::next(&self.bits, at..within.end, false);
+            let run = bits::clear_run_at(&self.bits, start..within.end);
+            if run.len >= min.max(1) {
+                bits::fill(&mut self.bits, run.range(), true);
+                self.uncommitted = self.uncommitted.saturating_add(run.len);
+                return Some(run);
+            }
+            at = run.range().end.max(at.saturating_add(1));
+        }
+        None
+    }
+
     /// The group's descriptor block, with journal access.
     pub(super) fn prepare_descriptor<X: Transaction>(
         &self,
@@ -419,12 +432,8 @@ impl GroupState {
 }
 
 /// Reads a bitmap; a device error is the group's trouble, not the file system's.
-fn read<X: Transaction>(
-    tx: &X,
-    at: PhysicalBlock,
-    what: &'static str,
-) -> Result<X::Block, Trouble> {
-    tx.read(at).map_err(|error| {
+fn read<S: Store>(store: &S, at: PhysicalBlock, what: &'static str) -> Result<S::Block, Trouble> {
+    store.read(at).map_err(|error| {
         if error == EIO {
             Trouble::Found(Problem::new(what, at.0))
         } else {

@@ -20,7 +20,7 @@
 //!
 //! The mapper ([`allocate_blocks`]), the extents room and truncate ([`free_blocks`]), namei and
 //! orphan clean-up ([`allocate_inode`], [`free_inode`]), the journal's commit callback
-//! ([`release_committed`]). The kernel's [`GroupTable`] is `superblock::groups`.
+//! ([`release_committed`]), `fstrim` ([`hold_free`]). The kernel's [`GroupTable`] is `superblock::groups`.
 //!
 //! # Locks
 //!
@@ -42,6 +42,7 @@ mod group;
 mod inodes;
 mod place;
 mod table;
+mod trim;
 mod zone;
 
 pub use blocks::{
@@ -52,6 +53,7 @@ pub use group::{GroupState, Part};
 pub use inodes::{allocate_inode, free_inode, NewInode, Placement};
 pub use place::block_goal;
 pub use table::{GroupTable, Numbered, Summary};
+pub use trim::hold_free;
 pub use zone::{SystemZone, ZoneBuilder};
 
 /// Blocks a handle must be able to dirty for one [`allocate_blocks`], and for each group that a

@@ -214,6 +214,16 @@ unsigned int ext4rs_helper_bdev_write_zeroes_unmap_sectors(struct block_device *
 	return bdev_write_zeroes_unmap_sectors(bdev);
 }
 
+unsigned int ext4rs_helper_bdev_max_discard_sectors(struct block_device *bdev)
+{
+	return bdev_max_discard_sectors(bdev);
+}
+
+unsigned int ext4rs_helper_bdev_discard_granularity(struct block_device *bdev)
+{
+	return bdev_discard_granularity(bdev);
+}
+
 bool ext4rs_helper_iocb_is_dsync(const struct kiocb *iocb)
 {
 	return iocb_is_dsync(iocb);

@@ -112,6 +112,37 @@ impl Device {
         unsafe { bindings::bdev_write_zeroes_unmap_sectors(self.as_ptr()) != 0 }
     }
 
+    /// Whether the device wants to know which blocks nobody needs.
+    pub(crate) fn can_discard(&self) -> bool {
+        // SAFETY: By the type invariant the device is open.
+        unsafe { bindings::bdev_max_discard_sectors(self.as_ptr()) != 0 }
+    }
+
+    /// How many bytes the device can discard at least.
+    pub(crate) fn discard_granularity(&self) -> u32 {
+        // SAFETY: By the type invariant the device is open.
+        unsafe { bindings::bdev_discard_granularity(self.as_ptr()) }
+    }
+
+    /// Tells the device that nobody needs the content of `blocks` blocks from `start` on, and waits
+    /// for it.
+    ///
+    /// # Errors
+    ///
+    /// What the device answers.
+    pub(crate) fn discard(&self, start: PhysicalBlock, blocks: u32) -> Result {
+        let sectors = |n: u64| n.saturating_mul(u64::from(self.block_size) / 512);
+        // SAFETY: By the type invariant the device is open.
+        kernel::error::to_result(unsafe {
+            bindings::blkdev_issue_discard(
+                self.as_ptr(),
+                sectors(start.0),
+                sectors(blocks.into()),
+                bindings::GFP_NOFS,
+            )
+        })
+    }
+
     /// Makes `blocks` blocks from `start` on zero, and waits for it.
     ///
     /// # Errors

@@ -19,7 +19,7 @@
 //! handle, `i_data_sem`, one group's mutex, the mutex of the list of freed runs.
 
 use super::health::error;
-use super::SuperInfo;
+use super::{trim, SuperInfo};
 use crate::alloc::{
     release_committed, Claimant, Counters, GroupState, GroupTable, Numbered, Run, Summary,
     SystemZone, ZoneBuilder,
@@ -38,7 +38,7 @@ use core::sync::atomic::{
     Ordering::{Acquire, Release},
 };
 use kernel::prelude::*;
-use kernel::sync::{new_mutex, Arc, Mutex};
+use kernel::sync::{new_mutex, Arc, Mutex, MutexGuard};
 use kernel::time::{delay::fsleep, Delta};
 
 /// Descriptor blocks that are read ahead at a time.
@@ -71,6 +71,9 @@ pub(crate) struct Groups {
     /// Few entries: the running transaction's, and the committing one's.
     #[pin]
     freed: Mutex<KVec<Freed>>,
+    /// Whoever holds free blocks for the device to discard has it.
+    #[pin]
+    trimming: Mutex<()>,
     /// How many commits have handed their blocks out again.
     commits: AtomicU32,
 }
@@ -108,6 +111,7 @@ impl Groups {
                 zone,
                 groups,
                 freed <- new_mutex!(KVec::new(), "ext4rs::freed"),
+                trimming <- new_mutex!((), "ext4rs::trimming"),
                 commits: AtomicU32::new(0),
             }? Error),
             GFP_KERNEL,
@@ -168,6 +172,7 @@ impl Groups {
         drop(freed);
         if let Some(Ok(taken)) = taken {
             for run in &taken.runs {
+                trim::discard_freed(self, *run);
                 // Fails only for blocks outside of the file system, which were never noted.
                 let _ = release_committed(self, *run);
             }
@@ -178,8 +183,14 @@ impl Groups {
     /// An allocation found nothing: commits, where that makes freed blocks available, and says
     /// whether to try again. No handle is open.
     pub(crate) fn wait_for_frees(&self) -> bool {
-        if self.counters.uncommitted() == 0 {
+        let missing = self.counters.uncommitted();
+        if missing == 0 {
             return false;
+        }
+        // What is held comes back without a commit.
+        drop(self.trimming.lock());
+        if self.counters.uncommitted() < missing {
+            return true;
         }
         let before = self.commits.load(Acquire);
         let journal = self.info().journal();
@@ -200,8 +211,18 @@ impl Groups {
         self.groups.get(usize::try_from(group.0).ok()?)
     }
 
-    fn info(&self) -> &SuperInfo {
+    pub(super) fn info(&self) -> &SuperInfo {
         self.sb.info()
+    }
+
+    pub(super) fn sb(&self) -> &SuperBlock<Ext4> {
+        &self.sb
+    }
+
+    /// Has to be had by those who call [`hold_free`](crate::alloc::hold_free), until they give
+    /// back what they hold. Taken before the group's mutex; not with a handle open.
+    pub(super) fn trimming(&self) -> MutexGuard<'_, ()> {
+        self.trimming.lock()
     }
 }
 

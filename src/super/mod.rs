@@ -40,6 +40,7 @@ pub(crate) mod publish;
 pub(crate) mod remount;
 pub(crate) mod shutdown;
 pub(crate) mod sysfs;
+pub(crate) mod trim;
 pub(crate) mod types;
 pub(crate) mod unmount;
 pub(crate) mod write_out;

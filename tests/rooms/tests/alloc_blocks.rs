@@ -8,8 +8,8 @@ use groups::{read_desc, Disk, Groups, Image};
 use kernel::prelude::*;
 use proptest::prelude::*;
 use rooms::alloc::{
-    allocate_blocks, bits, block_goal, free_blocks, unallocate_blocks, Claimant, GroupTable,
-    Request, Run, Space, BLOCK_CREDITS,
+    allocate_blocks, bits, block_goal, free_blocks, hold_free, release_committed,
+    unallocate_blocks, Claimant, GroupTable, Request, Run, Space, BLOCK_CREDITS,
 };
 use rooms::format::group_desc::flags::BLOCK_UNINIT;
 use rooms::format::units::{GroupNumber, InodeNumber, PhysicalBlock};
@@ -515,4 +515,45 @@ fn e2fsck_finds_nothing() {
     }
     disk.write_back();
     assert_eq!(image.e2fsck(), "");
+}
+
+/// What `fstrim` is about to discard must not become anybody's meanwhile.
+#[test]
+fn what_is_held_is_not_handed_out() {
+    let image = small("held");
+    let mut disk = Disk::open(&image.path);
+    let table = Groups::load(&disk);
+    let used = used_on_disk(&disk, &table);
+    let total = table.counters.free_blocks();
+    let hold = |group, within, min| hold_free(&table, &disk, group, within, min).unwrap();
+    assert_eq!(hold(GroupNumber(0), 0..256, 257), None);
+    let mut held = Vec::new();
+    for group in (0..table.geo.groups).map(GroupNumber) {
+        let (first, len) = (
+            table.geo.group_start(group).unwrap(),
+            table.geo.group_blocks(group),
+        );
+        let mut from = 0;
+        while let Some(run) = hold(group, from..len, 1) {
+            assert!(blocks(run).all(|block| !used.contains(&block)));
+            from = u32::try_from(run.start.0 - first.0).unwrap() + run.len;
+            held.push(run);
+        }
+        assert_eq!(hold(group, 0..len, 1), None, "held twice");
+    }
+    let sum: u64 = held.iter().map(|run| u64::from(run.len)).sum();
+    assert_eq!(sum, total);
+    // They are free all the same.
+    assert_eq!(table.counters.free_blocks(), total);
+    assert_eq!(table.counters.uncommitted(), total);
+    assert_eq!(
+        allocate_blocks(&table, &mut disk, request(100, 1)),
+        Err(ENOSPC)
+    );
+    for run in held {
+        release_committed(&table, run).unwrap();
+    }
+    assert_eq!(table.counters.uncommitted(), 0);
+    assert_eq!(used_on_disk(&disk, &table), used);
+    allocate_blocks(&table, &mut disk, request(100, 1)).unwrap();
 }

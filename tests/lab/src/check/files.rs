@@ -262,6 +262,55 @@ pub fn change_counters(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
         .join(", "))
 }
 
+/// The device is told of free blocks: by `fstrim`, and with `discard` when what was freed has
+/// committed. It is a file in memory, which becomes smaller then.
+pub fn discards(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    let said = s.sh(
+        lab,
+        "set -e
+        modprobe -q loop || true
+        truncate -s 96M /tmp/disk
+        loop=$(losetup -f)
+        losetup $loop /tmp/disk
+        mke2fs -q -F -t ext4 -b 4096 $loop
+        took() { echo $(( $(stat -c '%b * %B' /tmp/disk) >> 20 )); }
+        fill() { dd if=/dev/urandom of=/mnt/$1 bs=1M count=20 2>/dev/null; sync; }
+        mount -t $FS $loop /mnt
+        fill gone; fill kept
+        sum=$(sha256sum < /mnt/kept)
+        rm /mnt/gone; sync; sleep 1
+        before=$(took)
+        fstrim -v /mnt
+        after=$(took)
+        fill more
+        mount -o remount,discard /mnt
+        rm /mnt/more; sync; sleep 2
+        later=$(took)
+        umount /mnt
+        mount -t $FS $loop /mnt
+        [ \"$sum\" = \"$(sha256sum < /mnt/kept)\" ] || { echo the file that stayed is another; exit 1; }
+        umount /mnt
+        e2fsck -fn $loop > /dev/null || exit 1
+        losetup -d $loop; rm /tmp/disk
+        echo $before $after $later",
+    )?;
+    let took: Vec<u64> = said
+        .lines()
+        .last()
+        .unwrap_or_default()
+        .split(' ')
+        .filter_map(|n| n.parse().ok())
+        .collect();
+    let [before, trimmed, discarded] = took[..] else {
+        bail!("`{said}`");
+    };
+    ensure!(
+        trimmed + 18 <= before && discarded <= trimmed + 2,
+        "the device took {before} MiB, after fstrim {trimmed}, after a removal with discard {discarded}"
+    );
+    Ok(format!("{before} MiB, {trimmed}, {discarded}"))
+}
+
 /// Runs a program of the guest's on a small disk; returns its last line.
 fn on_a_small_disk(lab: &Lab<'_>, s: &mut Session, program: &str) -> Result<String> {
     s.fresh(lab, "96M", "-N 2000")?;

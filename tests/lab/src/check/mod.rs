@@ -94,6 +94,7 @@ const GUEST: &[GuestCheck] = &[
     ("operations", files::operations),
     ("operations on C ext4", files::operations_on_ext4),
     ("change counters", files::change_counters),
+    ("discards", files::discards),
     ("full disk", files::full_disk),
     ("full disk: splits", files::splits_on_a_full_disk),
     ("fio with verify", files::fio),
