@@ -2,7 +2,7 @@
 
 //! Crash states: what is on the disk when the power goes, by DESIGN.md's model. The device has
 //! written what was flushed (or forced), and of what was not any subset in any order, each
-//! sector whole.
+//! sector whole; and the superblock as a whole, which is written in place.
 //!
 //! A window is the stretch of the record between two flushes. A state of a window has everything
 //! before it; the power goes at some entry in it; each sector that the window wrote up to there
@@ -16,6 +16,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 const SECTOR: usize = 512;
+
+/// The sectors of the superblock.
+const SUPERBLOCK: Range<u64> = 2..4;
 
 /// A state of the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -223,15 +226,20 @@ impl<'a> Draw<'a> {
                 4 => n == one,
                 _ => true,
             };
-            for i in 0..(entry.len / SECTOR) as u64 {
-                let part = match way {
-                    2 => self.chance.below(2) == 0,
-                    5 => self.chance.below(16) != 0,
-                    _ => true,
-                };
+            let first = entry.at / SECTOR as u64;
+            let mut part = true;
+            for sector in first..first + (entry.len / SECTOR) as u64 {
+                // The superblock is written in place, with a checksum: no driver survives a half.
+                if sector != SUPERBLOCK.end - 1 || sector == first {
+                    part = match way {
+                        2 => self.chance.below(2) == 0,
+                        5 => self.chance.below(16) != 0,
+                        _ => true,
+                    };
+                }
                 // a forced write is there whatever was drawn, and a mark is none of the state
                 if (entry.fua || whole && part) && entry.at < self.marks_at {
-                    sectors.insert(entry.at / SECTOR as u64 + i, n);
+                    sectors.insert(sector, n);
                 }
             }
         }
@@ -323,6 +331,18 @@ mod tests {
         let states = draw.states(1).unwrap();
         let ended = |world: u32| states[0].marks.get(&world).map(|mark| mark.ended);
         assert_eq!((ended(0), ended(1)), (Some(4), Some(9)));
+    }
+
+    #[test]
+    fn the_superblock_is_not_torn() {
+        let log = make("superblock", &[(0, &[1; 4096], NONE)]);
+        let mut draw = Draw::new(&log, vec![0; 8192], 8192, 1);
+        draw.advance().unwrap();
+        let states = draw.states(300).unwrap();
+        let all: BTreeSet<Vec<u8>> = states.iter().map(|s| contents(&draw, s)).collect();
+        assert!(all.iter().any(|c| c[1] != c[2]));
+        assert!(all.iter().any(|c| c[3] != c[4]));
+        assert!(all.iter().all(|c| c[2] == c[3]));
     }
 
     #[test]
