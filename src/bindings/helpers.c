@@ -224,6 +224,16 @@ unsigned int ext4rs_helper_bdev_discard_granularity(struct block_device *bdev)
 	return bdev_discard_granularity(bdev);
 }
 
+int ext4rs_helper_bdev_dma_alignment(struct block_device *bdev)
+{
+	return bdev_dma_alignment(bdev);
+}
+
+unsigned int ext4rs_helper_bdev_logical_block_size(struct block_device *bdev)
+{
+	return bdev_logical_block_size(bdev);
+}
+
 bool ext4rs_helper_iocb_is_dsync(const struct kiocb *iocb)
 {
 	return iocb_is_dsync(iocb);

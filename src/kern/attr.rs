@@ -192,6 +192,22 @@ impl Stat<'_> {
         }
     }
 
+    /// Whether `request` asks for the alignment of direct I/O.
+    pub fn asks_for_direct_alignment(request: u32) -> bool {
+        request & bindings::STATX_DIOALIGN != 0
+    }
+
+    /// Reports what direct I/O has to be aligned to, in bytes, in memory and in the file.
+    pub fn set_direct_alignment(&self, (memory, file): (u32, u32)) {
+        let stat = self.0.get();
+        // SAFETY: Valid for the call, and nobody else's.
+        unsafe {
+            (*stat).result_mask |= bindings::STATX_DIOALIGN;
+            (*stat).dio_mem_align = memory;
+            (*stat).dio_offset_align = file;
+        }
+    }
+
     /// Reports whether the file has `attr`.
     pub fn set_attr(&self, attr: StatAttr, on: bool) {
         let stat = self.0.get();

@@ -112,6 +112,18 @@ impl Device {
         unsafe { bindings::bdev_write_zeroes_unmap_sectors(self.as_ptr()) != 0 }
     }
 
+    /// What a direct transfer has to be aligned to, in bytes: in memory, and on the device.
+    pub(crate) fn direct_alignment(&self) -> (u32, u32) {
+        // SAFETY: By the type invariant the device is open.
+        let (mask, sector) = unsafe {
+            (
+                bindings::bdev_dma_alignment(self.as_ptr()),
+                bindings::bdev_logical_block_size(self.as_ptr()),
+            )
+        };
+        (u32::try_from(mask).map_or(sector, |mask| mask.saturating_add(1)), sector)
+    }
+
     /// Whether the device wants to know which blocks nobody needs.
     pub(crate) fn can_discard(&self) -> bool {
         // SAFETY: By the type invariant the device is open.

@@ -4,9 +4,10 @@
 
 use super::{check, pattern, refused, same, Test};
 use anyhow::{Context, Result};
+use guest::direct::Aligned;
 use rustix::fs::{
     getxattr, ioctl_getflags, ioctl_setflags, lgetxattr, listxattr, lremovexattr, lsetxattr,
-    openat, removexattr, setxattr, statx, AtFlags, IFlags, Mode, OFlags, StatxAttributes,
+    openat, removexattr, setxattr, stat, statx, AtFlags, IFlags, Mode, OFlags, StatxAttributes,
     StatxFlags, XattrFlags, CWD,
 };
 use rustix::io::Errno;
@@ -27,6 +28,7 @@ pub const TESTS: &[Test] = &[
     ("umask", umask),
     ("flags", flags),
     ("flags_in_statx", flags_in_statx),
+    ("direct_alignment_in_statx", direct_alignment),
     ("flags_refused", flags_refused),
     ("flags_immutable", flags_immutable),
     ("flags_inherited", flags_inherited),
@@ -347,6 +349,32 @@ fn flags(d: &Path) -> Result<()> {
     fs::create_dir(&dir)?;
     set_flags(&dir, EXTENTS | (IFlags::DIRSYNC | IFlags::TOPDIR).bits())??;
     fs::write(dir.join("in it"), "x")?;
+    Ok(())
+}
+
+/// What direct I/O has to be aligned to: that of a regular file is said, and true; of a directory
+/// there is none.
+fn direct_alignment(d: &Path) -> Result<()> {
+    let p = d.join("file");
+    File::create(&p)?;
+    let of = |path: &Path| statx(CWD, path, AtFlags::empty(), StatxFlags::DIOALIGN);
+    let said = of(&p)?;
+    let align = said.stx_dio_offset_align;
+    let told = |mask: u32| mask & StatxFlags::DIOALIGN.bits() != 0;
+    check!(told(said.stx_mask), "nothing is said of a file");
+    check!(
+        align.is_power_of_two() && (512..=4096).contains(&align),
+        "offsets aligned to {align}"
+    );
+    let memory = said.stx_dio_mem_align;
+    check!(
+        memory.is_power_of_two() && memory <= 4096,
+        "memory aligned to {memory}"
+    );
+    let direct = Aligned::open(&p)?;
+    direct.write(&vec![7; align as usize], 3 * u64::from(align))?;
+    same!(stat(&p)?.st_size, 4 * i64::from(align), "written");
+    check!(!told(of(d)?.stx_mask), "said of a directory");
     Ok(())
 }
 
