@@ -75,7 +75,7 @@ impl Attributes for Ext4 {
         }
         if inode.is_regular() {
             // Data in the page cache that has no block yet will have one.
-            let delayed = info.with_status(|tree| tree.delayed_blocks());
+            let delayed = info.delayed_blocks();
             stat.add_blocks(u64::from(delayed).saturating_mul(SECTORS));
             if Stat::asks_for_direct_alignment(request) {
                 stat.set_direct_alignment(inode.sb().info().device.direct_alignment());

@@ -9,7 +9,7 @@
 //! | [`data`](InodeInfo::data) | itself: this is `i_data_sem` | its holders |
 //! | [`disk_size`](InodeInfo::disk_size) | `data` for write | anybody |
 //! | status tree | the ES lock, and `data` as `extent_status` says | holders of the ES lock |
-//! | [`sequence`](InodeInfo::sequence) | the ES lock | anybody |
+//! | [`sequence`](InodeInfo::sequence), [`delayed_blocks`](InodeInfo::delayed_blocks) | the ES lock | anybody |
 //! | [`recent`](InodeInfo::recent) | the inode's rwsem for write | the same |
 //! | [`flags`](InodeInfo::flags) | the inode's rwsem for write | anybody |
 //! | pending grow | its lock, inside all others | holders of the lock |
@@ -72,6 +72,7 @@ pub struct InodeInfo {
     #[pin]
     completions: CompletionQueue<Ext4Writeback>,
     sequence: Atomic<u64>,
+    delayed: Atomic<u32>,
     recent: Recent,
     disk_size: Atomic<u64>,
     #[pin]
@@ -106,6 +107,7 @@ impl InodeInfo {
             status <- new_spinlock!(StatusTree::new(), "ext4rs::es_lock"),
             completions <- CompletionQueue::new(),
             sequence: Atomic::new(0),
+            delayed: Atomic::new(0),
             recent: Recent::new(),
             disk_size: Atomic::new(0),
             growth <- new_spinlock!(PendingGrow::new(), "ext4rs::growth"),
@@ -123,7 +125,8 @@ impl InodeInfo {
         })
     }
 
-    /// Runs `f` under the ES lock, and publishes the sequence where that has moved.
+    /// Runs `f` under the ES lock, and publishes the sequence where that has moved, and with it the
+    /// number of delayed blocks, which does not change without.
     #[inline]
     pub fn with_status<R>(&self, f: impl FnOnce(&mut StatusTree) -> R) -> R {
         let mut tree = self.status.lock();
@@ -131,6 +134,7 @@ impl InodeInfo {
         let result = f(&mut tree);
         let sequence = tree.sequence();
         if sequence != before {
+            self.delayed.store(tree.delayed_blocks(), Relaxed);
             self.sequence.store(sequence, Release);
         }
         result
@@ -139,6 +143,11 @@ impl InodeInfo {
     /// The sequence of the status tree, without its lock: see the field there for who may.
     pub fn sequence(&self) -> u64 {
         self.sequence.load(Acquire)
+    }
+
+    /// How many blocks are delayed.
+    pub(super) fn delayed_blocks(&self) -> u32 {
+        self.delayed.load(Relaxed)
     }
 
     /// What the last buffered write found. The caller holds the inode's rwsem for write.
