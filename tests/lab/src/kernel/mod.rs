@@ -64,6 +64,11 @@ pub struct Kernel {
 }
 
 impl Kernel {
+    /// How it is configured.
+    pub fn config(&self) -> PathBuf {
+        self.build_dir.join(".config")
+    }
+
     /// `make` in the build directory.
     pub fn make(&self) -> Command {
         let mut make = Command::new("make");

@@ -295,7 +295,7 @@ fn batch_script(lab: &Lab<'_>, config: &Config, tests: &[String]) -> String {
     format!(
         "export FSTYP={fs} TEST_DEV={test} TEST_DIR=/mnt/test SCRATCH_DEV={scratch} \
             SCRATCH_MNT=/mnt/scratch SCRATCH_LOGDEV={log} LOGWRITES_DEV={logwrites} \
-            RESULT_BASE=/results DIFF_LENGTH=0 HOST_OPTIONS=/dev/null \
+            RESULT_BASE=/results DIFF_LENGTH=0 HOST_OPTIONS=/dev/null KCONFIG_PATH={kconfig} \
             MKFS_OPTIONS='{mkfs}' EXT_MOUNT_OPTIONS='{mount}' XFS_MOUNT_OPTIONS='{mount}'
         cd {dir}
         rm -f /results/*/check_dmesg
@@ -322,6 +322,7 @@ fn batch_script(lab: &Lab<'_>, config: &Config, tests: &[String]) -> String {
         [ -e /run/hung ] && exit {HUNG}
         exit $((code & 1))",
         fs = lab.guest_fs(),
+        kconfig = lab.parts.kernel.config().display(),
         test = disk(0),
         scratch = disk(1),
         log = disk(2),
