@@ -161,9 +161,10 @@ impl Guest {
             Next::Event(e) => Ok(Some(e)),
             Next::Gone => Ok(None),
             Next::Nothing => {
+                let busy = self.how_busy();
                 self.kill();
                 bail!(
-                    "no answer from the guest in time; its log is {}",
+                    "no answer from the guest in time, {busy}; its log is {}",
                     self.log.display()
                 );
             }
@@ -213,6 +214,26 @@ impl Guest {
                 Err(e) if e.kind() == ErrorKind::ConnectionReset => return Ok(Next::Gone),
                 Err(e) => return Err(e.into()),
             }
+        }
+    }
+
+    /// Whether a guest that does not answer loops or sleeps.
+    fn how_busy(&self) -> String {
+        const WATCH: Duration = Duration::from_secs(2);
+        // fields 14 and 15, in ticks of 10 ms; the second field ends with the last parenthesis
+        let ticks = || -> Option<u64> {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).ok()?;
+            let fields = stat.rsplit_once(')')?.1.split_whitespace();
+            fields.skip(11).take(2).map(|n| n.parse::<u64>().ok()).sum()
+        };
+        let before = ticks();
+        std::thread::sleep(WATCH);
+        match (before, ticks()) {
+            (Some(before), Some(after)) => {
+                let percent = after.saturating_sub(before) / WATCH.as_secs();
+                format!("which takes {percent} % of a CPU")
+            }
+            _ => "which is gone".into(),
         }
     }
 
