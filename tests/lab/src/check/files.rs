@@ -370,12 +370,12 @@ pub fn fio(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
 
 /// fsx: random operations on one file, with mmap, checked against a model.
 pub fn fsx(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
-    fsx_with(lab, s, "delalloc", 12_000)
+    fsx_with(lab, s, "delalloc", 20_000)
 }
 
 /// The same where a write allocates its blocks at once.
 pub fn fsx_nodelalloc(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
-    fsx_with(lab, s, "nodelalloc", 6_000)
+    fsx_with(lab, s, "nodelalloc", 10_000)
 }
 
 fn fsx_with(lab: &Lab<'_>, s: &mut Session, options: &str, operations: u32) -> Result<String> {
