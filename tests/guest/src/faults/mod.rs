@@ -117,7 +117,7 @@ pub fn run(fs: &str, device: &str, dir: &Path, kind: Kind, only: &str) -> Result
         mounted: Cell::new(false),
     };
     let nth = Nth::of(kind, device)?;
-    let (mut faults, mut failed) = (0, Vec::new());
+    let (mut faults, mut failed) = (0, Vec::<String>::new());
     for op in OPS.iter().filter(|op| op.name.contains(only)) {
         match sweep(&scene, &nth, kind, op) {
             Ok(outcomes) => {
@@ -126,12 +126,12 @@ pub fn run(fs: &str, device: &str, dir: &Path, kind: Kind, only: &str) -> Result
             }
             Err(e) => {
                 println!("FAILED {}: {e:#}", op.name);
-                failed.push(op.name);
+                failed.push(format!("{}: {e:#}", op.name));
                 scene.restore();
             }
         }
     }
-    ensure!(failed.is_empty(), "not well: {}", failed.join(" "));
+    ensure!(failed.is_empty(), "not well: {}", failed.join("; "));
     ensure!(faults > 0, "nothing failed");
     println!("{faults} failures taken well");
     Ok(())

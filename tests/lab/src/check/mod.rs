@@ -110,11 +110,13 @@ const GUEST: &[GuestCheck] = &[
 /// In guests of their own: whichever lane is free takes the next.
 const ALONE: &[GuestCheck] = &[
     ("power cuts", crash::power_cuts),
-    ("crash states", states::sample),
     ("hostile images", hostile::images),
     ("grown files after a power cut", crash::grown_files),
     ("16 TiB", huge::huge),
 ];
+
+/// The same, where the writes of a guest can be recorded.
+const RECORDED: &[GuestCheck] = &[("crash states", states::sample)];
 
 /// In guests, with a debug build of the module only.
 const RACES: &[GuestCheck] = &[("forced races", races::forced)];
@@ -261,7 +263,11 @@ pub fn run(cache: &Cache, args: &CheckArgs) -> Result<ExitCode> {
     let guests = args.lane(cache, args.on, &guest_checks)?;
     let source = args.lane(cache, args.on, source)?;
     let debug = args.lane(cache, On::Debug, short)?;
-    let alone = args.lane(cache, args.on, ALONE)?;
+    let mut alone = ALONE.to_vec();
+    if args.on == On::Qemu {
+        alone.extend(RECORDED);
+    }
+    let alone = args.lane(cache, args.on, &alone)?;
     let tally = thread::scope(|scope| -> Result<Tally> {
         let beside = || {
             let tally = on_machine(source.as_ref()).add(in_guests(debug.as_ref()));
