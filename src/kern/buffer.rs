@@ -121,7 +121,10 @@ impl Device {
                 bindings::bdev_logical_block_size(self.as_ptr()),
             )
         };
-        (u32::try_from(mask).map_or(sector, |mask| mask.saturating_add(1)), sector)
+        (
+            u32::try_from(mask).map_or(sector, |mask| mask.saturating_add(1)),
+            sector,
+        )
     }
 
     /// Whether the device wants to know which blocks nobody needs.

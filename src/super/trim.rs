@@ -46,7 +46,12 @@ pub(crate) fn trim(sb: &SuperBlock<Ext4>, request: &Request) -> Result<u64> {
     }
     let groups = fs.groups()?;
     let blocks = |bytes: u64| bytes >> BLOCK_BITS;
-    let min = blocks(request.min.max(device.discard_granularity().into()).max(1 << BLOCK_BITS));
+    let min = blocks(
+        request
+            .min
+            .max(device.discard_granularity().into())
+            .max(1 << BLOCK_BITS),
+    );
     let min = u32::try_from(min).map_err(|_| EINVAL)?;
     let (start, len) = (blocks(request.start), blocks(request.len));
     if min > fs.geometry.blocks_per_group || start >= fs.geometry.blocks || len == 0 {
