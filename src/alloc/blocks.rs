@@ -219,7 +219,8 @@ fn look<T: GroupTable, X: Transaction>(
     }
 }
 
-fn on_device(geo: &Geometry, group: GroupNumber, run: BitRun) -> Result<Run> {
+/// The blocks of a group's bits.
+pub(super) fn on_device(geo: &Geometry, group: GroupNumber, run: BitRun) -> Result<Run> {
     let start = geo.group_start(group).ok_or(EFSCORRUPTED)?;
     let start = start.checked_add(run.start.into()).ok_or(EFSCORRUPTED)?;
     Ok(Run {

@@ -20,7 +20,8 @@
 //!
 //! The mapper ([`allocate_blocks`]), the extents room and truncate ([`free_blocks`]), namei and
 //! orphan clean-up ([`allocate_inode`], [`free_inode`]), the journal's commit callback
-//! ([`release_committed`]), `fstrim` ([`hold_free`]). The kernel's [`GroupTable`] is `superblock::groups`.
+//! ([`release_committed`]), `fstrim` ([`hold_free`]). The kernel's [`GroupTable`] is
+//! `superblock::groups`.
 //!
 //! # Locks
 //!

@@ -6,7 +6,7 @@
 //! allocator's bitmap and in the books they are what blocks are that were freed by a transaction
 //! which has not committed. [`release_committed`](super::release_committed) ends it.
 
-use super::blocks::Run;
+use super::blocks::{on_device, Run};
 use super::group::Part;
 use super::table::{locked, GroupTable};
 use crate::format::units::GroupNumber;
@@ -43,8 +43,5 @@ pub fn hold_free<T: GroupTable, S: Store>(
         return Ok(None);
     };
     table.counters().held(bits.len);
-    let first = geo.group_start(group).ok_or(EFSCORRUPTED)?;
-    let start = first.checked_add(bits.start.into()).ok_or(EFSCORRUPTED)?;
-    let len = bits.len;
-    Ok(Some(Run { start, len }))
+    on_device(geo, group, bits).map(Some)
 }

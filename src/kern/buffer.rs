@@ -106,6 +106,11 @@ impl Device {
         kernel::error::to_result(unsafe { bindings::blkdev_issue_flush(self.as_ptr()) })
     }
 
+    /// So many blocks in the block layer's sectors of 512 bytes.
+    fn sectors(&self, blocks: u64) -> u64 {
+        blocks.saturating_mul(u64::from(self.block_size) / 512)
+    }
+
     /// Whether the device can make blocks zero without being sent the zeros.
     pub(crate) fn can_write_zeroes(&self) -> bool {
         // SAFETY: By the type invariant the device is open.
@@ -146,13 +151,12 @@ impl Device {
     ///
     /// What the device answers.
     pub(crate) fn discard(&self, start: PhysicalBlock, blocks: u32) -> Result {
-        let sectors = |n: u64| n.saturating_mul(u64::from(self.block_size) / 512);
         // SAFETY: By the type invariant the device is open.
         kernel::error::to_result(unsafe {
             bindings::blkdev_issue_discard(
                 self.as_ptr(),
-                sectors(start.0),
-                sectors(blocks.into()),
+                self.sectors(start.0),
+                self.sectors(blocks.into()),
                 bindings::GFP_NOFS,
             )
         })
@@ -164,13 +168,12 @@ impl Device {
     ///
     /// What the device answers.
     pub(crate) fn write_zeroes(&self, start: PhysicalBlock, blocks: u32) -> Result {
-        let sectors = |n: u64| n.saturating_mul(u64::from(self.block_size) / 512);
         // SAFETY: By the type invariant the device is open.
         kernel::error::to_result(unsafe {
             bindings::blkdev_issue_zeroout(
                 self.as_ptr(),
-                sectors(start.0),
-                sectors(blocks.into()),
+                self.sectors(start.0),
+                self.sectors(blocks.into()),
                 bindings::GFP_NOFS,
                 0,
             )

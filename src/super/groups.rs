@@ -16,7 +16,8 @@
 //!
 //! # Lock order
 //!
-//! handle, `i_data_sem`, one group's mutex, the mutex of the list of freed runs.
+//! handle, `i_data_sem`, one group's mutex, the mutex of the list of freed runs. That of `fstrim` comes
+//! before a group's, and is not had together with the first two.
 
 use super::health::error;
 use super::{trim, SuperInfo};
@@ -171,8 +172,8 @@ impl Groups {
         let taken = freed.iter().position(ours).map(|at| freed.remove(at));
         drop(freed);
         if let Some(Ok(taken)) = taken {
+            trim::discard_freed(self, &taken.runs);
             for run in &taken.runs {
-                trim::discard_freed(self, *run);
                 // Fails only for blocks outside of the file system, which were never noted.
                 let _ = release_committed(self, *run);
             }

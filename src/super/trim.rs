@@ -101,18 +101,20 @@ fn trim_group(groups: &Groups, group: GroupNumber, within: Range<u32>, min: u32)
 
 /// Blocks that a transaction has freed, and that has committed: discards them if the mount options
 /// say so. They are not handed out yet.
-pub(super) fn discard_freed(groups: &Groups, run: Run) {
+pub(super) fn discard_freed(groups: &Groups, runs: &[Run]) {
     let fs = groups.info();
     if !fs.options().discard || !fs.device.can_discard() {
         return;
     }
-    if let Err(error) = fs.device.discard(run.start, run.len) {
-        fs_warn!(
-            groups.sb(),
-            "discarding {} blocks from block {} has failed ({:?})",
-            run.len,
-            run.start.0,
-            error
-        );
+    for run in runs {
+        if let Err(error) = fs.device.discard(run.start, run.len) {
+            fs_warn!(
+                groups.sb(),
+                "discarding {} blocks from block {} has failed ({:?})",
+                run.len,
+                run.start.0,
+                error
+            );
+        }
     }
 }

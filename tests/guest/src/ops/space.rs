@@ -263,7 +263,6 @@ fn moves_refused(d: &Path) -> Result<()> {
     expect_data(&p, &data, "a file that nothing was done to")
 }
 
-/// More extents than one block of the tree holds.
 /// A file of `count` single blocks with a hole behind each, and what is in it; on disk.
 fn scattered(p: &Path, count: usize) -> Result<(File, Vec<u8>)> {
     let f = read_write(p)?;
@@ -298,6 +297,7 @@ fn moves_at_once(d: &Path) -> Result<()> {
     bail!("{seen} commits during a collapse and an insert")
 }
 
+/// More extents than one block of the tree holds.
 fn moves_many(d: &Path) -> Result<()> {
     let p = d.join("file");
     let (f, mut data) = scattered(&p, 900)?;
