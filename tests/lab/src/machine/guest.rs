@@ -218,7 +218,7 @@ impl Guest {
     }
 
     /// Whether a guest that does not answer loops or sleeps.
-    fn how_busy(&self) -> String {
+    pub(super) fn how_busy(&self) -> String {
         const WATCH: Duration = Duration::from_secs(2);
         // fields 14 and 15, in ticks of 10 ms; the second field ends with the last parenthesis
         let ticks = || -> Option<u64> {

@@ -18,7 +18,7 @@ use crate::cache::{output_of, Cache};
 use crate::kernel::{self, Kernel, On};
 use crate::module::{self, Variant};
 use ::guest::Event;
-use anyhow::{bail, Result};
+use anyhow::{bail, ensure, Result};
 use root::Files;
 use std::fs;
 use std::os::unix::net::UnixStream;
@@ -28,6 +28,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 const BOOT_LIMIT: Duration = Duration::from_secs(120);
+
+/// A kernel that boots has something to say. One that has been silent for so long has lost an
+/// interrupt, and waits for it for ever.
+const QUIET_LIMIT: Duration = Duration::from_secs(45);
 
 /// What every guest of a run is made of, freshly built.
 #[derive(Clone)]
@@ -165,16 +169,39 @@ impl Machine<'_> {
             On::Uml | On::Debug => uml::start(self, &dir)?,
         };
         let mut guest = Guest::new(started, dir);
-        match guest.event(start + BOOT_LIMIT) {
-            Ok(Some(Event::Ready)) => {}
-            other => bail!(
-                "the guest did not come up ({other:?}); the end of its log, {}:\n{}",
+        if let Err(e) = self.wait_until_ready(&mut guest) {
+            bail!(
+                "the guest did not come up ({e:#}); the end of its log, {}:\n{}",
                 guest.log_path().display(),
                 tail(&guest.log_text()?, 25)
-            ),
+            );
         }
         guest.boot = start.elapsed();
         Ok(guest)
+    }
+
+    /// The agent's first word, or why it is not waited for any longer.
+    fn wait_until_ready(&self, guest: &mut Guest) -> Result<()> {
+        let start = Instant::now();
+        let (mut told, mut told_at) = (0, start);
+        loop {
+            match guest.try_event(Instant::now() + Duration::from_secs(1))? {
+                Some(Event::Ready) => return Ok(()),
+                Some(other) => bail!("{other:?} before it was ready"),
+                None => {}
+            }
+            if guest.log_len() != told {
+                (told, told_at) = (guest.log_len(), Instant::now());
+            }
+            let (quiet, all) = (told_at.elapsed(), start.elapsed());
+            ensure!(
+                quiet < QUIET_LIMIT && all < BOOT_LIMIT,
+                "no answer in {} s, no message for {} s, {}",
+                all.as_secs(),
+                quiet.as_secs(),
+                guest.how_busy()
+            );
+        }
     }
 
     fn fresh_dir(&self) -> Result<PathBuf> {
