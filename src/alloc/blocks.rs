@@ -11,7 +11,7 @@ use super::bits::BitRun;
 use super::counters::{Claimant, Counters};
 use super::group::{Choice, Chosen, Part, Trouble};
 use super::place::round;
-use super::table::{locked, GroupTable, Numbered, Summary};
+use super::table::{freed_or_leaked, locked, GroupTable, Numbered, Summary};
 use crate::format::units::{GroupNumber, PhysicalBlock};
 use crate::format::{Geometry, Problem};
 use crate::store::Transaction;
@@ -233,33 +233,39 @@ pub(super) fn on_device(geo: &Geometry, group: GroupNumber, run: BitRun) -> Resu
 ///
 /// Dirties [`BLOCK_CREDITS`](super::BLOCK_CREDITS) blocks for each group it touches. The blocks
 /// count as free at once, and are handed out again after the commit
-/// ([`release_committed`]). What lies in a group already known as corrupt stays in use: leaked
-/// blocks harm nobody, and e2fsck finds them.
+/// ([`release_committed`]). What lies in a group of which something is wrong, known already or
+/// found and reported here, stays in use: leaked blocks harm nobody, and e2fsck finds them.
 ///
 /// # Errors
 ///
-/// `EFSCORRUPTED`, reported, where a block lies outside the file system, is metadata, or is free
-/// already; else what memory, device or journal say. Blocks in the groups before the one that
-/// failed are free then.
+/// `EFSCORRUPTED`, reported, where a block lies outside the file system or is metadata; else what
+/// memory, device or journal say. Blocks in the groups before the one that failed are free then.
 pub fn free_blocks<T: GroupTable, X: Numbered>(table: &T, tx: &mut X, run: Run) -> Result {
     free(table, tx, run, |blocks| table.counters().freed(blocks))
 }
 
 /// Takes back an allocation of this handle that went no further: the blocks are free, after the
-/// commit like all freed ones, and set aside again as before [`Space::Delayed`].
+/// commit like all freed ones, and set aside again as before [`Space::Delayed`]. For those that
+/// stay in use others are set aside.
 ///
 /// # Errors
 ///
 /// As [`free_blocks`].
 pub fn unallocate_blocks<T: GroupTable, X: Numbered>(table: &T, tx: &mut X, run: Run) -> Result {
-    free(table, tx, run, |blocks| table.counters().unclaim(blocks))
+    let mut kept = run.len;
+    let result = free(table, tx, run, |blocks| {
+        kept = kept.saturating_sub(blocks);
+        table.counters().unclaim(blocks);
+    });
+    table.counters().replace(kept);
+    result
 }
 
 fn free<T: GroupTable, X: Numbered>(
     table: &T,
     tx: &mut X,
     run: Run,
-    account: impl Fn(u32),
+    mut account: impl FnMut(u32),
 ) -> Result {
     let geo = table.geometry();
     if !geo.contains(run.start, run.len.into()) {
@@ -272,16 +278,11 @@ fn free<T: GroupTable, X: Numbered>(
             table.report(group, problem);
             return Err(problem.into());
         }
-        let freed = locked(table, group, Part::Blocks, |state, _| {
-            if state.is_corrupt(Part::Blocks) {
-                return Ok(false);
-            }
+        if freed_or_leaked(table, group, Part::Blocks, |state| {
             state.load(geo, table.zone(), tx)?;
             let transaction = tx.number();
-            state.give_back(geo, tx, bits, || table.note_freed(transaction, part))?;
-            Ok(true)
-        })?;
-        if freed {
+            state.give_back(geo, tx, bits, || table.note_freed(transaction, part))
+        })? {
             account(part.len);
         }
         Ok(())

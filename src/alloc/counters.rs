@@ -150,6 +150,13 @@ impl Counters {
         self.reserved.fetch_add(blocks.into(), Relaxed);
     }
 
+    /// Blocks allocated a moment ago stay in use; as many others are set aside for what they were
+    /// meant for, if there are.
+    pub fn replace(&self, blocks: u32) {
+        self.lost(blocks);
+        self.reserved.fetch_add(blocks.into(), Relaxed);
+    }
+
     /// Free blocks cannot be had for a moment; [`committed`](Self::committed) ends it.
     pub fn held(&self, blocks: u32) {
         self.uncommitted.fetch_add(blocks.into(), Relaxed);

@@ -14,7 +14,7 @@ use kernel::prelude::*;
 
 /// Why an operation on a group went no further.
 pub(super) enum Trouble {
-    /// The disk holds something that cannot be: the group is corrupt.
+    /// The disk holds something that cannot be, or does not give it: the group is of no use.
     Found(Problem),
     /// Memory, device or journal failed.
     Failed(Error),
@@ -435,7 +435,7 @@ impl GroupState {
 fn read<S: Store>(store: &S, at: PhysicalBlock, what: &'static str) -> Result<S::Block, Trouble> {
     store.read(at).map_err(|error| {
         if error == EIO {
-            Trouble::Found(Problem::new(what, at.0))
+            Trouble::Found(Problem::unreadable(what, at.0))
         } else {
             Trouble::Failed(error)
         }

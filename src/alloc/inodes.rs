@@ -11,7 +11,7 @@
 use super::bits::{self, BitRun};
 use super::group::{byte_range, fill_part, GroupState, Part, Trouble};
 use super::place::{inode_group, round};
-use super::table::{locked, GroupTable};
+use super::table::{freed_or_leaked, locked, GroupTable};
 use crate::format::geometry::GroupChecksum;
 use crate::format::group_desc::{flags, GroupDesc};
 use crate::format::units::{GroupNumber, InodeNumber};
@@ -89,12 +89,12 @@ pub fn allocate_inode<T: GroupTable, X: Transaction>(
 /// Frees an inode, in the running transaction; `is_dir` as it was allocated.
 ///
 /// The inode is gone from every cache and its slot in the table says so: the number may be reused
-/// at once. Dirties two blocks. In a group already known as corrupt the inode stays in use.
+/// at once. Dirties two blocks. In a group of which something is wrong, known already or found and
+/// reported here, the inode stays in use.
 ///
 /// # Errors
 ///
-/// `EFSCORRUPTED`, reported, for a reserved inode or one that is free already; else what memory,
-/// device or journal say.
+/// `EFSCORRUPTED`, reported, for a reserved inode; else what memory, device or journal say.
 pub fn free_inode<T: GroupTable, X: Transaction>(
     table: &T,
     tx: &mut X,
@@ -108,12 +108,8 @@ pub fn free_inode<T: GroupTable, X: Transaction>(
         table.report(GroupNumber(0), problem);
         return Err(problem.into());
     };
-    let freed = locked(table, group, Part::Inodes, |state, _| {
-        if state.is_corrupt(Part::Inodes) {
-            return Ok(false);
-        }
-        give_back(state, geo, tx, bit, is_dir)?;
-        Ok(true)
+    let freed = freed_or_leaked(table, group, Part::Inodes, |state| {
+        give_back(state, geo, tx, bit, is_dir)
     })?;
     if freed {
         table.counters().inode_freed(is_dir);

@@ -147,3 +147,25 @@ pub(super) fn locked<T: GroupTable, R>(
     }
     result
 }
+
+/// Frees with `f` in the locked `group`; whether that happened. Something wrong with `part` of the
+/// group stops no free: what was to be freed leaks, which e2fsck mends, and whoever shrinks or
+/// deletes a file comes to the end of it.
+pub(super) fn freed_or_leaked<T: GroupTable>(
+    table: &T,
+    group: GroupNumber,
+    part: Part,
+    f: impl FnOnce(&mut GroupState) -> Result<(), Trouble>,
+) -> Result<bool> {
+    let result = locked(table, group, part, |state, _| {
+        if state.is_corrupt(part) {
+            return Ok(false);
+        }
+        f(state).map(|()| true)
+    });
+    match result {
+        Ok(freed) => Ok(freed),
+        Err(Trouble::Found(_)) => Ok(false),
+        Err(Trouble::Failed(error)) => Err(error),
+    }
+}

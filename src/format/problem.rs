@@ -20,6 +20,8 @@ pub enum Kind {
     Invalid,
     /// The structure is not in use (a free inode): `ESTALE`.
     Unused,
+    /// The device does not give it: `EIO`.
+    Unreadable,
 }
 
 /// Something wrong on the disk: what, and the offending value.
@@ -89,6 +91,15 @@ impl Problem {
         }
     }
 
+    /// A block that the device does not give.
+    pub const fn unreadable(what: &'static str, at: u64) -> Self {
+        Self {
+            what,
+            value: at,
+            kind: Kind::Unreadable,
+        }
+    }
+
     /// The errno for the caller.
     pub fn errno(&self) -> Error {
         match self.kind {
@@ -96,6 +107,7 @@ impl Problem {
             Kind::BadChecksum => EFSBADCRC,
             Kind::Unsupported | Kind::Invalid => EINVAL,
             Kind::Unused => ESTALE,
+            Kind::Unreadable => EIO,
         }
     }
 }

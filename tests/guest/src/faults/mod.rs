@@ -142,13 +142,16 @@ fn sweep(scene: &Scene<'_>, nth: &Nth, kind: Kind, op: &Op) -> Result<Outcomes> 
     let mut outcomes = Outcomes::new();
     scene.mount()?;
     // so that nothing but the operation itself is left to allocate
-    once(scene, op, "warm", || {})?.context("without a failure")?;
+    once(scene, kind, op, "warm", || {})?.context("without a failure")?;
     for n in 1..MOST {
-        let result = once(scene, op, &n.to_string(), || nth.arm(n))?;
+        // after an operation that unmounts
+        scene.mount()?;
+        let result = once(scene, kind, op, &n.to_string(), || nth.arm(n))?;
         let met = nth.disarm()?;
         scene.mount().context("mounting afterwards")?;
         if !met {
             result.context("no failure, and yet")?;
+            ensure!(n > 1, "it met no failure at all");
             scene.unmount()?;
             scene.check(kind)?;
             return Ok(outcomes);
@@ -174,17 +177,23 @@ fn place(scene: &Scene<'_>, op: &Op, name: &str) -> PathBuf {
 
 /// Prepares and runs the operation in a directory of its own; `arm` is called
 /// in between.
-fn once(scene: &Scene<'_>, op: &Op, name: &str, arm: impl FnOnce()) -> Result<io::Result<()>> {
+fn once(
+    scene: &Scene<'_>,
+    kind: Kind,
+    op: &Op,
+    name: &str,
+    arm: impl FnOnce(),
+) -> Result<io::Result<()>> {
     let dir = place(scene, op, name);
     fs::create_dir(&dir).context("preparing")?;
     (op.prepare)(&dir).context("preparing")?;
-    match op.state {
-        State::Warm => {}
-        State::Cold => {
-            rustix::fs::sync();
-            fs::write("/proc/sys/vm/drop_caches", "3")?;
+    match (&op.state, kind) {
+        (State::Dirty, _) | (State::Warm, Kind::Memory) => {}
+        (State::Cold, _) | (State::Warm, Kind::Requests) => {
+            scene.unmount()?;
+            scene.mount()?;
         }
-        State::Unmounted => scene.unmount()?,
+        (State::Unmounted, _) => scene.unmount()?,
     }
     arm();
     Ok((op.run)(scene, &dir))

@@ -12,10 +12,12 @@ use std::path::Path;
 
 /// What the operation finds.
 pub enum State {
-    /// All that it needs is in memory.
+    /// All that it needs is in memory; or nothing is, where requests to the disk are to fail.
     Warm,
-    /// Nothing is.
+    /// Nothing is in memory: the file system was mounted anew.
     Cold,
+    /// Whatever the preparation left in memory and on its way to the disk.
+    Dirty,
     /// Not even a mount.
     Unmounted,
 }
@@ -67,7 +69,7 @@ const fn cold(
 
 pub const OPS: &[Op] = &[
     in_state("mount", State::Unmounted, file, |s, _| s.mount()),
-    warm("unmount", file, |s, _| s.unmount()),
+    in_state("unmount", State::Dirty, two_files, |s, _| s.unmount()),
     warm("create", nothing, |_, d| {
         File::create(d.join("new")).map(drop)
     }),

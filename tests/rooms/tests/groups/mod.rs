@@ -106,6 +106,8 @@ pub struct Disk {
     clean: RefCell<BTreeSet<u64>>,
     /// So many more operations succeed.
     pub countdown: Cell<Option<u64>>,
+    /// A block that the device does not give.
+    pub unreadable: Cell<Option<PhysicalBlock>>,
     aborted: Cell<bool>,
 }
 
@@ -119,6 +121,7 @@ impl Disk {
             transaction: 1,
             clean: RefCell::default(),
             countdown: Cell::new(None),
+            unreadable: Cell::new(None),
             aborted: Cell::new(false),
         }
     }
@@ -206,6 +209,9 @@ impl Store for Disk {
     }
     fn read(&self, at: PhysicalBlock) -> Result<Block> {
         self.step()?;
+        if self.unreadable.get() == Some(at) {
+            return Err(EIO);
+        }
         Ok(self.get(at.0))
     }
 }
