@@ -19,10 +19,9 @@ use std::time::{Duration, Instant};
 /// Where a guest's kernel messages are, in the directory of its files.
 pub(super) const LOG: &str = "kernel.log";
 
-/// UML now and then does not notice that there is input, until more of it comes. How long to wait for
-/// a sign of life before an empty line is sent, and how often.
-const NUDGE_AFTER: Duration = Duration::from_secs(10);
-const NUDGES: u8 = 3;
+/// A guest now and then misses an interrupt: that there is input, or that a timer has run out. The next
+/// one wakes it. So one that has been silent for so long is sent an empty line, which it passes over.
+const NUDGE_AFTER: Duration = Duration::from_secs(20);
 
 /// How a script ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,8 +43,8 @@ pub struct Guest {
     port: BufReader<UnixStream>,
     /// A line of which only a part has come yet.
     line: Vec<u8>,
-    /// How often the guest may still be sent an empty line, which it passes over.
-    nudges: u8,
+    /// A program, not a person, asked it for something: it can be sent empty lines.
+    asked: bool,
     /// Directory of this guest's files.
     dir: PathBuf,
     log: PathBuf,
@@ -69,7 +68,7 @@ impl Guest {
             child: started.child,
             port: BufReader::new(started.port),
             line: Vec::new(),
-            nudges: 0,
+            asked: false,
             log: dir.join(LOG),
             dir,
             boot: Duration::ZERO,
@@ -143,6 +142,7 @@ impl Guest {
 
     pub fn interactive(&mut self) -> Result<()> {
         self.send(&Request::Interactive)?;
+        self.asked = false;
         self.event(Instant::now() + Duration::from_secs(7 * 24 * 3600))?;
         Ok(())
     }
@@ -150,7 +150,7 @@ impl Guest {
     fn send(&mut self, request: &Request) -> Result<()> {
         let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
-        self.nudges = NUDGES;
+        self.asked = true;
         Ok(self.port.get_mut().write_all(&line)?)
     }
 
@@ -186,16 +186,16 @@ impl Guest {
             if left.is_zero() {
                 return Ok(Next::Nothing);
             }
-            let left = match self.nudges {
-                0 => left,
-                _ => left.min(NUDGE_AFTER),
+            let left = match self.asked {
+                true => left.min(NUDGE_AFTER),
+                false => left,
             };
             self.port.get_ref().set_read_timeout(Some(left))?;
+            self.port.get_ref().set_write_timeout(Some(NUDGE_AFTER))?;
             match self.port.read_until(b'\n', &mut self.line) {
                 Ok(_) if self.line.ends_with(b"\n") => {
                     let event = serde_json::from_slice(&self.line)?;
                     self.line.clear();
-                    self.nudges = 0;
                     return Ok(Next::Event(event));
                 }
                 Ok(_) => return Ok(Next::Gone),
@@ -205,9 +205,9 @@ impl Guest {
                         ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
                     ) =>
                 {
-                    if let Some(left) = self.nudges.checked_sub(1) {
-                        self.nudges = left;
-                        // One that is gone shows with the next read.
+                    if self.asked {
+                        // One that is gone shows with the next read; one that is too busy to take
+                        // any more is not asleep.
                         let _ = self.port.get_mut().write_all(b"\n");
                     }
                 }
