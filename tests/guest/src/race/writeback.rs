@@ -9,6 +9,7 @@ use anyhow::{ensure, Context, Result};
 use rustix::fs::{fadvise, fallocate, Advice, FallocateFlags};
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::process::Command;
 
 pub const RACES: &[Race] = &[
     ("truncate_after_lookup", truncate_after_lookup),
@@ -364,12 +365,35 @@ fn buffered_read_of_direct_write(scene: &Scene) -> Result<()> {
     scene.judge(&file, &blocks(&[None, Some(7), None]), 1)
 }
 
+/// Starts an asynchronous direct write of block 1, which has given back its share of the rwsem, and
+/// whose end is held up.
+fn held_async_write(scene: &Scene, tag: &Tag) -> Result<Task<Result<()>>> {
+    tag.hold()?;
+    let mut fio = Command::new("fio");
+    fio.args(["--name=async", "--ioengine=libaio", "--direct=1"])
+        .args(["--rw=write", "--bs=4k", "--offset=4k", "--size=4k"])
+        .args(["--fallocate=none", "--minimal"])
+        .arg(format!("--filename={}", scene.path.display()));
+    let task = Task::start(move || {
+        let out = fio.output().context("fio")?;
+        let text = String::from_utf8_lossy(&out.stderr);
+        ensure!(
+            out.status.success(),
+            "fio ended with {}: {text}",
+            out.status
+        );
+        Ok(())
+    });
+    tag.wait_held()?;
+    Ok(task)
+}
+
 fn truncate_of_direct_write(scene: &Scene) -> Result<()> {
     let file = scene.open()?;
     file.set_len(3 * BLOCK)?;
     file.sync_all()?;
     let tag = scene.knobs.tag("direct_done");
-    let write = held_direct_write(scene, &tag)?;
+    let write = held_async_write(scene, &tag)?;
     let own = file.try_clone()?;
     let truncate = Task::start(move || own.set_len(0));
     truncate.must_wait("truncate under a direct write")?;
@@ -400,9 +424,7 @@ fn store_in_large_folio_then_grow(scene: &Scene) -> Result<()> {
         2 * BLOCK,
         scene.path.display()
     );
-    let stored = std::process::Command::new("sh")
-        .args(["-c", &store])
-        .status()?;
+    let stored = Command::new("sh").args(["-c", &store]).status()?;
     ensure!(stored.success(), "the store failed: {stored}");
     file.set_len(size)?;
     let mut expected = vec![7; (BLOCK + 100) as usize];
