@@ -46,6 +46,10 @@ pub(crate) const ALLOCATE_INODE: u32 = GROUP + INODE + 1;
 /// group that the old one goes back to.
 pub(crate) const ATTRIBUTES: u32 = 1 + 2 * GROUP;
 
+/// Moving a name: two directories, the entry in each, `..` of a moved directory, the inodes, and
+/// the orphan that a replaced one becomes.
+const RENAME: u32 = ADD_ENTRY + 2 * REMOVE_ENTRY + 4 * INODE + 1 + ORPHAN;
+
 /// One step of a truncate: a leaf, the nodes above it, the groups of what it frees and the inode.
 /// More is asked for step by step.
 pub(crate) const TRUNCATE_STEP: u32 = MAX_DEPTH + 1 + 8 * GROUP + INODE + ORPHAN;
@@ -100,8 +104,12 @@ pub(crate) const fn link() -> Credits {
     Credits::blocks(ADD_ENTRY + INODE + ORPHAN)
 }
 
-/// Moving a name: two directories, the entry in each, `..` of a moved directory, the inodes, and
-/// the orphan that a replaced one becomes.
+/// Moving a name.
 pub(crate) const fn rename() -> Credits {
-    Credits::blocks(ADD_ENTRY + 2 * REMOVE_ENTRY + 4 * INODE + 1 + ORPHAN)
+    Credits::blocks(RENAME)
+}
+
+/// The same, with a new inode that stays under the old name.
+pub(crate) const fn rename_with_whiteout() -> Credits {
+    Credits::blocks(RENAME + ALLOCATE_INODE + ATTRIBUTES + INODE)
 }

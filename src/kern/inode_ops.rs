@@ -111,9 +111,16 @@ impl RenameFlags {
         self.0 & bindings::RENAME_EXCHANGE != 0
     }
 
-    /// Whether anything is asked for but an exchange, or that nothing is replaced.
+    /// Whether a whiteout is to stay under the old name. Never together with an exchange.
+    pub fn whiteout(self) -> bool {
+        self.0 & bindings::RENAME_WHITEOUT != 0
+    }
+
+    /// Whether anything else is asked for, beside that nothing is replaced.
     pub fn others(self) -> bool {
-        self.0 & !(bindings::RENAME_EXCHANGE | bindings::RENAME_NOREPLACE) != 0
+        let known =
+            bindings::RENAME_EXCHANGE | bindings::RENAME_NOREPLACE | bindings::RENAME_WHITEOUT;
+        self.0 & !known != 0
     }
 }
 

@@ -124,7 +124,7 @@ impl Directory for Ext4 {
     }
 
     fn rename(
-        _idmap: &IdMap,
+        idmap: &IdMap,
         old_dir: &Inode<Ext4>,
         old: &Dentry<Ext4>,
         new_dir: &Inode<Ext4>,
@@ -137,7 +137,11 @@ impl Directory for Ext4 {
         if flags.exchange() {
             rename::exchange(old_dir, old, new_dir, new)
         } else {
-            rename::rename(old_dir, old, new_dir, new)
+            // What a union mount finds there: a device that nobody has.
+            let device = crate::format::inode::mode::CHAR;
+            let whiteout = birth(idmap, old_dir, old, device);
+            let whiteout = flags.whiteout().then_some(&whiteout);
+            rename::rename((old_dir, old), (new_dir, new), whiteout)
         }
     }
 

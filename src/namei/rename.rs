@@ -5,11 +5,13 @@
 use super::remove::{lost_directory, lost_name};
 use super::{count_child, entry, has_room_for_child, start, uncount_child};
 use crate::format::Problem;
+use crate::inode::create::{abandon, new_inode, Birth};
 use crate::jbd_glue::{credits, Operation};
 use crate::kern::dentry::Dentry;
 use crate::kern::inode::Inode;
 use crate::{dir, file, inode, superblock, Ext4};
 use kernel::prelude::*;
+use kernel::sync::aref::ARef;
 
 /// Whether `a` and `b` are one inode.
 fn same(a: &Inode<Ext4>, b: &Inode<Ext4>) -> bool {
@@ -26,12 +28,12 @@ fn check_parent(inode: &Inode<Ext4>, parent: &Inode<Ext4>) -> Result {
     Ok(())
 }
 
-/// Moves `old` to `new`, replacing what has that name.
+/// Moves `old` to `new`, replacing what has that name. The new inode `whiteout`, if any, is what the
+/// old name leads to then.
 pub(super) fn rename(
-    old_dir: &Inode<Ext4>,
-    old: &Dentry<Ext4>,
-    new_dir: &Inode<Ext4>,
-    new: &Dentry<Ext4>,
+    (old_dir, old): (&Inode<Ext4>, &Dentry<Ext4>),
+    (new_dir, new): (&Inode<Ext4>, &Dentry<Ext4>),
+    whiteout: Option<&Birth<'_>>,
 ) -> Result {
     let inode = old.inode().ok_or(ENOENT)?;
     entry(old_dir, old, inode.ino())?;
@@ -53,12 +55,30 @@ pub(super) fn rename(
         check_parent(inode, old_dir)?;
     }
     superblock::with_space(old_dir.sb(), || {
-        let mut operation = start(old_dir, credits::rename())?;
+        // The last reference to an inode that was given up goes when the operation has ended.
+        let mut last: Option<ARef<Inode<Ext4>>> = None;
+        let credits = match whiteout {
+            Some(_) => credits::rename_with_whiteout(),
+            None => credits::rename(),
+        };
+        let mut operation = start(old_dir, credits)?;
         if new_dir.is_dirsync() {
             operation.set_sync();
         }
-        move_name((old_dir, old), (new_dir, new), inode, &mut operation)?;
-        operation.stop()
+        let stays = match whiteout {
+            Some(birth) => Some(new_inode(birth, &mut operation, &mut last)?),
+            None => None,
+        };
+        let (old, new) = ((old_dir, old), (new_dir, new));
+        let moved = move_name(old, new, inode, stays.as_deref(), &mut operation);
+        last = match (stays, moved) {
+            (Some(stays), Err(_)) => Some(abandon(stays, &mut operation)),
+            (Some(stays), Ok(())) => Some(stays.unlock()),
+            (None, _) => None,
+        };
+        let stopped = operation.stop();
+        drop(last);
+        moved.and(stopped)
     })
 }
 
@@ -66,6 +86,7 @@ fn move_name(
     (old_dir, old): (&Inode<Ext4>, &Dentry<Ext4>),
     (new_dir, new): (&Inode<Ext4>, &Dentry<Ext4>),
     inode: &Inode<Ext4>,
+    whiteout: Option<&Inode<Ext4>>,
     operation: &mut Operation<'_>,
 ) -> Result {
     let is_dir = inode.is_dir();
@@ -79,7 +100,10 @@ fn move_name(
     }
     // The entry may have moved: adding a name can split the block it is in.
     let found = entry(old_dir, old, inode.ino())?;
-    dir::remove(old_dir, old.name(), &found, operation)?;
+    match whiteout {
+        Some(stays) => dir::redirect(old_dir, old.name(), &found, stays, operation)?,
+        None => dir::remove(old_dir, old.name(), &found, operation)?,
+    }
     inode.touch_ctime();
     inode::write_inode_unlocked(inode, operation)?;
     if is_dir && !same(old_dir, new_dir) {

@@ -4,7 +4,9 @@
 
 use super::Scene;
 use crate::ops::pattern;
-use rustix::fs::{fallocate, fcntl_getfl, fcntl_setfl, FallocateFlags, OFlags};
+use rustix::fs::{
+    fallocate, fcntl_getfl, fcntl_setfl, renameat_with, FallocateFlags, OFlags, RenameFlags, CWD,
+};
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{symlink, FileExt, PermissionsExt};
@@ -87,6 +89,10 @@ pub const OPS: &[Op] = &[
     }),
     warm("rename_over", two_files, |_, d| {
         fs::rename(d.join("file"), d.join("other"))
+    }),
+    warm("rename_whiteout", two_files, |_, d| {
+        let (from, to) = (d.join("file"), d.join("other"));
+        Ok(renameat_with(CWD, from, CWD, to, RenameFlags::WHITEOUT)?)
     }),
     warm("split_directory", many_files, |_, d| {
         (0..60).try_for_each(|i| File::create(d.join(long_name(100 + i))).map(drop))

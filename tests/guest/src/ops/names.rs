@@ -29,6 +29,7 @@ pub const TESTS: &[Test] = &[
     ("rename_plain", rename_plain),
     ("rename_replace", rename_replace),
     ("rename_directory", rename_directory),
+    ("rename_with_whiteout", rename_with_whiteout),
     ("rename_refused", rename_refused),
     ("directory_grows", directory_grows),
     ("directory_shrinks", directory_shrinks),
@@ -470,6 +471,33 @@ fn rename_directory(d: &Path) -> Result<()> {
     )?;
     renameat_with(CWD, d.join("a"), CWD, d.join("c"), RenameFlags::NOREPLACE)?;
     expect_names(d, ["b", "c"].map(String::from))
+}
+
+/// What a union mount leaves where something is hidden: a device with the number 0.
+fn rename_with_whiteout(d: &Path) -> Result<()> {
+    let whiteout = |old: &str, new: &str| {
+        renameat_with(CWD, d.join(old), CWD, d.join(new), RenameFlags::WHITEOUT)?;
+        let left = stat(d.join(old))?;
+        same!(left.st_mode, 0o20000, "mode of what is left");
+        same!(left.st_rdev, 0, "number of what is left");
+        same!(left.st_nlink, 1, "links of what is left");
+        anyhow::Ok(())
+    };
+    fs::create_dir_all(d.join("a/dir/sub"))?;
+    fs::create_dir(d.join("b"))?;
+    fs::write(d.join("a/file"), "x")?;
+    fs::write(d.join("b/file"), "y")?;
+    whiteout("a/file", "a/moved")?;
+    whiteout("a/moved", "b/file")?;
+    same!(fs::read_to_string(d.join("b/file"))?, "x", "content");
+    whiteout("a/dir", "b/dir")?;
+    same!(stat(d.join("a"))?.st_nlink, 2, "links of the old parent");
+    same!(stat(d.join("b"))?.st_nlink, 3, "links of the new parent");
+    expect_names(&d.join("a"), ["dir", "file", "moved"].map(String::from))?;
+    for name in ["dir", "file", "moved"] {
+        fs::remove_file(d.join("a").join(name))?;
+    }
+    Ok(fs::remove_dir(d.join("a"))?)
 }
 
 fn rename_refused(d: &Path) -> Result<()> {
