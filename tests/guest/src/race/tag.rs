@@ -104,10 +104,15 @@ impl<T: Send + 'static> Task<T> {
         Self(std::thread::spawn(work))
     }
 
+    /// Whether the task is still at it after a while.
+    pub fn waits(&self) -> bool {
+        sleep(WAITS);
+        !self.0.is_finished()
+    }
+
     /// Fails unless the task is still at it after a while.
     pub fn must_wait(&self, what: &str) -> Result<()> {
-        sleep(WAITS);
-        ensure!(!self.0.is_finished(), "{what} did not wait");
+        ensure!(self.waits(), "{what} did not wait");
         Ok(())
     }
 

@@ -5,10 +5,10 @@
 
 use super::tag::{Tag, Task};
 use super::{blocks, content, Race, Scene, BLOCK};
-use anyhow::{ensure, Context, Result};
+use anyhow::{bail, ensure, Context, Result};
 use rustix::fs::{fadvise, fallocate, Advice, FallocateFlags};
-use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::process::Command;
 
 pub const RACES: &[Race] = &[
@@ -365,8 +365,7 @@ fn buffered_read_of_direct_write(scene: &Scene) -> Result<()> {
     scene.judge(&file, &blocks(&[None, Some(7), None]), 1)
 }
 
-/// Starts an asynchronous direct write of block 1, which has given back its share of the rwsem, and
-/// whose end is held up.
+/// Starts an asynchronous direct write of block 1, whose end is held up.
 fn held_async_write(scene: &Scene, tag: &Tag) -> Result<Task<Result<()>>> {
     tag.hold()?;
     let mut fio = Command::new("fio");
@@ -388,19 +387,36 @@ fn held_async_write(scene: &Scene, tag: &Tag) -> Result<Task<Result<()>>> {
     Ok(task)
 }
 
+/// A direct write goes on when its submitter has given back the rwsem, and a truncate has to wait
+/// for it.
 fn truncate_of_direct_write(scene: &Scene) -> Result<()> {
-    let file = scene.open()?;
-    file.set_len(3 * BLOCK)?;
-    file.sync_all()?;
+    const TRIES: u32 = 20;
     let tag = scene.knobs.tag("direct_done");
-    let write = held_async_write(scene, &tag)?;
-    let own = file.try_clone()?;
-    let truncate = Task::start(move || own.set_len(0));
-    truncate.must_wait("truncate under a direct write")?;
-    tag.release()?;
-    write.join("direct write")??;
-    truncate.join("truncate")??;
-    scene.judge(&file, &[], 0)
+    for _ in 0..TRIES {
+        let file = scene.open()?;
+        file.set_len(0)?;
+        file.set_len(3 * BLOCK)?;
+        file.sync_all()?;
+        let write = held_async_write(scene, &tag)?;
+        // Where the device is faster than the submitter, that one ends the write, and is held up,
+        // with the rwsem.
+        let own = file.try_clone()?;
+        let chmod = Task::start(move || own.set_permissions(Permissions::from_mode(0o600)));
+        if chmod.waits() {
+            tag.release()?;
+            chmod.join("chmod")??;
+            write.join("direct write")??;
+            continue;
+        }
+        let own = file.try_clone()?;
+        let truncate = Task::start(move || own.set_len(0));
+        truncate.must_wait("truncate under a direct write")?;
+        tag.release()?;
+        write.join("direct write")??;
+        truncate.join("truncate")??;
+        return scene.judge(&file, &[], 0);
+    }
+    bail!("{TRIES} times the device was faster than the submitter")
 }
 
 /// A large folio stays when the file is cut inside it, because it is dirty, and
