@@ -140,12 +140,9 @@ pub fn run(fs: &str, device: &str, dir: &Path, kind: Kind, only: &str) -> Result
 /// One operation, with the first, the second ... failure, until there is none.
 fn sweep(scene: &Scene<'_>, nth: &Nth, kind: Kind, op: &Op) -> Result<Outcomes> {
     let mut outcomes = Outcomes::new();
-    scene.mount()?;
     // so that nothing but the operation itself is left to allocate
     once(scene, kind, op, "warm", || {})?.context("without a failure")?;
     for n in 1..MOST {
-        // after an operation that unmounts
-        scene.mount()?;
         let result = once(scene, kind, op, &n.to_string(), || nth.arm(n))?;
         let met = nth.disarm()?;
         scene.mount().context("mounting afterwards")?;
@@ -184,6 +181,7 @@ fn once(
     name: &str,
     arm: impl FnOnce(),
 ) -> Result<io::Result<()>> {
+    scene.mount()?;
     let dir = place(scene, op, name);
     fs::create_dir(&dir).context("preparing")?;
     (op.prepare)(&dir).context("preparing")?;

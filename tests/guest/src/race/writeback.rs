@@ -41,13 +41,35 @@ pub const RACES: &[Race] = &[
     ),
 ];
 
-/// Starts an fsync, which is held at `tag`.
-fn held_fsync(file: &File, tag: &Tag) -> Result<Task<std::io::Result<()>>> {
+/// Starts `work`, of which something is held at `tag`.
+fn held<T: Send + 'static>(
+    tag: &Tag,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<Task<T>> {
     tag.hold()?;
-    let own = file.try_clone()?;
-    let task = Task::start(move || own.sync_all());
+    let task = Task::start(work);
     tag.wait_held()?;
     Ok(task)
+}
+
+/// Starts an fsync, which is held at `tag`.
+fn held_fsync(file: &File, tag: &Tag) -> Result<Task<std::io::Result<()>>> {
+    let own = file.try_clone()?;
+    held(tag, move || own.sync_all())
+}
+
+/// Does what has to wait for whoever is held at `tag`; lets that one go on.
+fn must_wait_for(
+    tag: &Tag,
+    file: &File,
+    what: &'static str,
+    other: impl FnOnce(&File) -> Result<()> + Send + 'static,
+) -> Result<()> {
+    let own = file.try_clone()?;
+    let task = Task::start(move || other(&own));
+    task.must_wait(what)?;
+    tag.release()?;
+    task.join(what)?
 }
 
 /// Holds an fsync between lookup and lock, lets `other` change the blocks that
@@ -136,11 +158,8 @@ fn truncate_before_submission(scene: &Scene) -> Result<()> {
     let file = scene.delayed(3)?;
     let tag = scene.knobs.tag("writeback_mapped");
     let fsync = held_fsync(&file, &tag)?;
-    let own = file.try_clone()?;
-    let truncate = Task::start(move || own.set_len(0));
-    truncate.must_wait("truncate of a folio that is being written")?;
-    tag.release()?;
-    truncate.join("truncate")??;
+    let what = "truncate of a folio that is being written";
+    must_wait_for(&tag, &file, what, |file| Ok(file.set_len(0)?))?;
     fsync.join("fsync")??;
     scene.judge(&file, &[], 0)
 }
@@ -155,10 +174,8 @@ fn punch_before_submission(scene: &Scene) -> Result<()> {
     const FAR: u64 = 50;
     let file = scene.delayed(ALL)?;
     let tag = scene.knobs.tag("writeback_mapped");
-    tag.hold()?;
     let own = file.try_clone()?;
-    let flush = Task::start(move || fadvise(&own, 0, None, Advice::DontNeed));
-    tag.wait_held()?;
+    let flush = held(&tag, move || fadvise(&own, 0, None, Advice::DontNeed))?;
     let mode = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
     change(&file, mode, FAR, 1)?;
     file.write_all_at(&content(1, 99), FAR * BLOCK)?;
@@ -191,11 +208,7 @@ fn before_completion(
 ) -> Result<()> {
     let tag = scene.knobs.tag("completion");
     let fsync = held_fsync(file, &tag)?;
-    let own = file.try_clone()?;
-    let task = Task::start(move || other(&own));
-    task.must_wait(what)?;
-    tag.release()?;
-    task.join(what)??;
+    must_wait_for(&tag, file, what, other)?;
     Ok(fsync.join("fsync")??)
 }
 
@@ -297,10 +310,8 @@ fn read_during_punch(scene: &Scene) -> Result<()> {
 fn write_over_reclaimed_block(scene: &Scene) -> Result<()> {
     let file = scene.delayed(2)?;
     let tag = scene.knobs.tag("write_mapped");
-    tag.hold()?;
     let own = file.try_clone()?;
-    let write = Task::start(move || own.write_all_at(&[9; 100], BLOCK + 1000));
-    tag.wait_held()?;
+    let write = held(&tag, move || own.write_all_at(&[9; 100], BLOCK + 1000))?;
     file.sync_all()?;
     fadvise(&file, 0, None, Advice::DontNeed)?;
     tag.release()?;
@@ -331,14 +342,11 @@ fn aligned(data: &[u8]) -> (Vec<u8>, usize) {
 /// Starts a direct write of block 1, whose end is held up.
 fn held_direct_write(scene: &Scene, tag: &Tag) -> Result<Task<std::io::Result<()>>> {
     let file = direct(scene)?;
-    tag.hold()?;
-    let task = Task::start(move || {
+    held(tag, move || {
         let (buffer, shift) = aligned(&content(1, 7));
         let data = buffer.get(shift..shift + BLOCK as usize);
         file.write_all_at(data.unwrap_or_default(), BLOCK)
-    });
-    tag.wait_held()?;
-    Ok(task)
+    })
 }
 
 /// A buffered read that comes between a direct write's data and its conversion
@@ -367,13 +375,12 @@ fn buffered_read_of_direct_write(scene: &Scene) -> Result<()> {
 
 /// Starts an asynchronous direct write of block 1, whose end is held up.
 fn held_async_write(scene: &Scene, tag: &Tag) -> Result<Task<Result<()>>> {
-    tag.hold()?;
     let mut fio = Command::new("fio");
     fio.args(["--name=async", "--ioengine=libaio", "--direct=1"])
         .args(["--rw=write", "--bs=4k", "--offset=4k", "--size=4k"])
         .args(["--fallocate=none", "--minimal"])
         .arg(format!("--filename={}", scene.path.display()));
-    let task = Task::start(move || {
+    held(tag, move || {
         let out = fio.output().context("fio")?;
         let text = String::from_utf8_lossy(&out.stderr);
         ensure!(
@@ -382,9 +389,7 @@ fn held_async_write(scene: &Scene, tag: &Tag) -> Result<Task<Result<()>>> {
             out.status
         );
         Ok(())
-    });
-    tag.wait_held()?;
-    Ok(task)
+    })
 }
 
 /// A direct write goes on when its submitter has given back the rwsem, and a truncate has to wait
@@ -408,12 +413,9 @@ fn truncate_of_direct_write(scene: &Scene) -> Result<()> {
             write.join("direct write")??;
             continue;
         }
-        let own = file.try_clone()?;
-        let truncate = Task::start(move || own.set_len(0));
-        truncate.must_wait("truncate under a direct write")?;
-        tag.release()?;
+        let what = "truncate under a direct write";
+        must_wait_for(&tag, &file, what, |file| Ok(file.set_len(0)?))?;
         write.join("direct write")??;
-        truncate.join("truncate")??;
         return scene.judge(&file, &[], 0);
     }
     bail!("{TRIES} times the device was faster than the submitter")

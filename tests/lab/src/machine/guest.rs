@@ -63,8 +63,9 @@ impl Drop for Guest {
 }
 
 impl Guest {
-    pub(super) fn new(started: Started, dir: PathBuf) -> Self {
-        Self {
+    pub(super) fn new(started: Started, dir: PathBuf) -> Result<Self> {
+        started.port.set_write_timeout(Some(NUDGE_AFTER))?;
+        Ok(Self {
             child: started.child,
             port: BufReader::new(started.port),
             line: Vec::new(),
@@ -72,7 +73,7 @@ impl Guest {
             log: dir.join(LOG),
             dir,
             boot: Duration::ZERO,
-        }
+        })
     }
 
     /// Runs a shell script; `show` sees its output as it comes.
@@ -191,7 +192,6 @@ impl Guest {
                 false => left,
             };
             self.port.get_ref().set_read_timeout(Some(left))?;
-            self.port.get_ref().set_write_timeout(Some(NUDGE_AFTER))?;
             match self.port.read_until(b'\n', &mut self.line) {
                 Ok(_) if self.line.ends_with(b"\n") => {
                     let event = serde_json::from_slice(&self.line)?;

@@ -168,7 +168,7 @@ impl Machine<'_> {
             On::Qemu => qemu::start(self, &dir)?,
             On::Uml | On::Debug => uml::start(self, &dir)?,
         };
-        let mut guest = Guest::new(started, dir);
+        let mut guest = Guest::new(started, dir)?;
         if let Err(e) = self.wait_until_ready(&mut guest) {
             bail!(
                 "the guest did not come up ({e:#}); the end of its log, {}:\n{}",
