@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The one change of the tree: some neighbouring extents of a leaf become some others.
+//! The one change of the tree: some neighbouring extents of a leaf become some others; a few of
+//! them any others, or many of them the same ones at another place of the file.
 //!
 //! [`Edit::plan`] walks a path from the leaf up and notes for each node what becomes of it, until
 //! a node's parent need not know. A node either
@@ -16,8 +17,9 @@
 use super::path::Path;
 use super::{Root, TreeSpace};
 use crate::format::extent::{self, capacity, Extent, Index, Node, RawEntry, MAX_DEPTH, ROOT_BYTES};
-use crate::format::units::PhysicalBlock;
+use crate::format::units::{LogicalBlock, PhysicalBlock};
 use crate::store::MetaBlock;
+use core::ops::Range;
 use kernel::prelude::*;
 
 /// A handful of entries.
@@ -54,11 +56,37 @@ impl<T: Copy> Few<T> {
     }
 }
 
+/// Entries that come into a node.
+enum Entries {
+    Few(Few<RawEntry>),
+    Many(KVec<RawEntry>),
+}
+
+impl Entries {
+    fn len(&self) -> usize {
+        match self {
+            Self::Few(few) => few.len,
+            Self::Many(many) => many.len(),
+        }
+    }
+
+    fn get(&self, position: usize) -> Option<RawEntry> {
+        match self {
+            Self::Few(few) => few.items.get(position).copied().flatten(),
+            Self::Many(many) => many.get(position).copied(),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = RawEntry> + '_ {
+        (0..self.len()).filter_map(|position| self.get(position))
+    }
+}
+
 /// Within one node, `removed` entries from the `from`th on become `new`.
 struct Change {
     from: usize,
     removed: usize,
-    new: Few<RawEntry>,
+    new: Entries,
 }
 
 impl Change {
@@ -74,16 +102,20 @@ impl Change {
     /// How many entries the node has after the change.
     fn count(&self, node: &Node<'_>) -> Result<usize> {
         let kept = node.entries().len().checked_sub(self.removed);
-        kept.and_then(|kept| kept.checked_add(self.new.len))
+        kept.and_then(|kept| kept.checked_add(self.new.len()))
             .ok_or(EINVAL)
     }
 
     /// Makes the change in the node's bytes.
     fn apply(&self, bytes: &mut [u8]) -> Result {
+        let few = match &self.new {
+            Entries::Few(few) => few,
+            Entries::Many(many) => return extent::splice(bytes, self.from, self.removed, many),
+        };
         // Entry by entry, as they are no slice; all but the first find nothing to remove.
         let mut at = self.from;
         let mut removed = self.removed;
-        for entry in self.new.iter() {
+        for entry in few.iter() {
             extent::splice(bytes, at, removed.min(1), &[entry])?;
             at = at.saturating_add(1);
             removed = removed.saturating_sub(1);
@@ -136,11 +168,49 @@ impl<B: MetaBlock> Edit<B> {
         for extent in new.iter() {
             raw.push(extent.into())?;
         }
+        let new = Entries::Few(raw);
+        Self::plan_change(space, root, path, Change { from, removed, new })
+    }
+
+    /// Plans a move of the extents at `which` in the path's leaf to where `target` says, one by
+    /// one; their order stays. No node is made or dropped. On an error nothing has happened.
+    ///
+    /// # Errors
+    ///
+    /// `EFBIG` where `target` gives no place, or one beyond the logical space; those of journal
+    /// write access, `ENOMEM`.
+    pub(super) fn plan_move<S: TreeSpace<Block = B>>(
+        space: &mut S,
+        root: &Root,
+        path: Path<B>,
+        which: Range<usize>,
+        target: impl Fn(LogicalBlock) -> Option<LogicalBlock>,
+    ) -> Result<Self> {
+        let entries = path.leaf(root)?.entries();
+        let entries = entries.get(which.clone()).ok_or(EINVAL)?;
+        let mut moved = KVec::with_capacity(entries.len(), GFP_KERNEL)?;
+        for entry in entries {
+            let extent = entry.extent()?;
+            let target = target(extent.start()).ok_or(EFBIG)?;
+            let extent = extent.moved_to(target).ok_or(EFBIG)?;
+            moved
+                .push_within_capacity(extent.into())
+                .map_err(|_| ENOMEM)?;
+        }
         let change = Change {
-            from,
-            removed,
-            new: raw,
+            from: which.start,
+            removed: moved.len(),
+            new: Entries::Many(moved),
         };
+        Self::plan_change(space, root, path, change)
+    }
+
+    fn plan_change<S: TreeSpace<Block = B>>(
+        space: &mut S,
+        root: &Root,
+        path: Path<B>,
+        change: Change,
+    ) -> Result<Self> {
         let mut edit = Self {
             path,
             steps: KVec::new(),
@@ -185,7 +255,7 @@ impl<B: MetaBlock> Edit<B> {
             change = Change {
                 from: position,
                 removed: 1,
-                new,
+                new: Entries::Few(new),
             };
             level = above;
         }

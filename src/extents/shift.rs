@@ -2,8 +2,8 @@
 
 //! Moving the tail of a file up or down. Needs `i_data_sem` for write.
 //!
-//! Extents move one by one into a hole, the one next to the hole first, so that between any two
-//! steps the tree is whole; only which blocks have moved yet is known to no one but the caller.
+//! Extents move into a hole, leaf by leaf and the ones next to the hole first, so that between any
+//! two steps the tree is whole; only which blocks have moved yet is known to no one but the caller.
 //! Moving needs no space: what a move up may need comes before it, with [`make_way`].
 
 use super::edit::{Edit, Few};
@@ -33,6 +33,23 @@ fn replace<S: TreeSpace>(
     Ok(true)
 }
 
+/// Moves the extents at `which` of the path's leaf to where `target` says; false where credits run
+/// out before.
+fn move_all<S: TreeSpace>(
+    space: &mut S,
+    root: &mut Root,
+    path: Path<S::Block>,
+    which: Range<usize>,
+    target: impl Fn(LogicalBlock) -> Option<LogicalBlock>,
+) -> Result<bool> {
+    // The leaf, and the keys above it.
+    if !ensure_credits(space, u32::from(path.depth()), 0, 0)? {
+        return Ok(false);
+    }
+    Edit::plan_move(space, root, path, which, target)?.commit(space, root)?;
+    Ok(true)
+}
+
 /// Moves everything from block `from` of the file on down by `by` blocks, into a hole that ends
 /// at `from`.
 ///
@@ -55,14 +72,27 @@ pub fn shift_left<S: TreeSpace>(
     let mut at = from;
     while let Some(extent) = next_extent(space, root, at)? {
         let path = Path::find(space, root, extent.start())?;
-        let position = path.leaf(root)?.search(extent.start()).ok_or(EINVAL)?;
-        let target = extent.start().checked_sub(by).ok_or(EINVAL)?;
-        let mut moved = Few::new();
-        moved.push(extent.moved_to(target).ok_or(EINVAL)?)?;
-        if !replace(space, root, path, position, &moved)? {
+        let leaf = path.leaf(root)?;
+        let position = leaf.search(extent.start()).ok_or(EINVAL)?;
+        let last = leaf.entries().last().ok_or(EINVAL)?.extent()?;
+        let moved = if at == from {
+            // It may adjoin what the hole ends at, so it goes alone; the others move as they are.
+            let target = extent
+                .start()
+                .checked_sub(by)
+                .and_then(|to| extent.moved_to(to));
+            let mut alone = Few::new();
+            alone.push(target.ok_or(EINVAL)?)?;
+            at = extent.end();
+            replace(space, root, path, position, &alone)?
+        } else {
+            let all = position..leaf.entries().len();
+            at = last.end();
+            move_all(space, root, path, all, |start| start.checked_sub(by))?
+        };
+        if !moved {
             return Ok(Progress::More(extent.start()));
         }
-        at = extent.end();
     }
     lift(space, root)?;
     Ok(Progress::Done)
@@ -138,6 +168,19 @@ pub fn shift_right<S: TreeSpace>(
         let Some(part) = extent.clip(range.start, extent.end()) else {
             break;
         };
+        if part == extent {
+            let leaf = path.leaf(root)?;
+            let first = leaf
+                .entries()
+                .partition_point(|entry| entry.key() < range.start);
+            let start = leaf.entries().get(first).ok_or(EINVAL)?.key();
+            let all = first..position.saturating_add(1);
+            if !move_all(space, root, path, all, |start| start.checked_add(by))? {
+                return Ok(Progress::More(to));
+            }
+            to = start;
+            continue;
+        }
         let target = part.start().checked_add(by).ok_or(EFBIG)?;
         let mut pieces = Few::new();
         if let Some(stays) = extent.clip(extent.start(), part.start()) {

@@ -77,6 +77,8 @@ pub struct MemStore {
     credits: Option<u32>,
     countdown: Cell<Option<u64>>,
     failed: Cell<Option<&'static str>>,
+    /// How often a block was changed.
+    pub updates: usize,
 }
 
 /// A store of its own, with copies of all blocks.
@@ -103,6 +105,7 @@ impl MemStore {
             credits: None,
             countdown: Cell::new(None),
             failed: Cell::new(None),
+            updates: 0,
         }
     }
 
@@ -216,6 +219,7 @@ impl Transaction for MemStore {
             self.fallible("update", ENOMEM)?;
         }
         self.access(block.number);
+        self.updates += 1;
         let mut blocks = self.blocks.borrow_mut();
         let slot = blocks.get_mut(&block.number).expect("update of no block");
         let mut bytes = slot.bytes().to_vec();

@@ -185,6 +185,26 @@ impl Tree {
         Ok(progress)
     }
 
+    /// Makes `range` a hole and moves what is behind it down into that.
+    pub fn collapse(&mut self, range: Range<u32>) -> Result<Progress> {
+        let by = range.len() as u32;
+        assert_eq!(self.remove(range.clone())?, Progress::Done);
+        let (space, root) = (&mut self.space, &mut self.root);
+        let progress = shift_left(space, root, LogicalBlock(range.end), by)?;
+        self.model = moved(&self.model, range.end, -(by as i32));
+        Ok(progress)
+    }
+
+    /// Moves what is at the start of `range` and behind it up by its length.
+    pub fn spread(&mut self, range: Range<u32>) -> Result<Progress> {
+        let (from, by) = (LogicalBlock(range.start), range.len() as u32);
+        let (space, root) = (&mut self.space, &mut self.root);
+        assert!(make_way(space, root, from, by)?);
+        let progress = shift_right(space, root, from..LOGICAL_END, by)?;
+        self.model = moved(&self.model, range.start, by as i32);
+        Ok(progress)
+    }
+
     pub fn model_convert(&mut self, range: Range<u32>, to: State) {
         for (_, (_, state)) in self.model.range_mut(range) {
             *state = to;
@@ -280,4 +300,20 @@ impl Tree {
             }
         }
     }
+}
+
+/// `model` with everything from `from` on moved by `by`.
+pub fn moved(
+    model: &BTreeMap<u32, (u64, State)>,
+    from: u32,
+    by: i32,
+) -> BTreeMap<u32, (u64, State)> {
+    let shift = |b: u32| {
+        if b >= from {
+            b.checked_add_signed(by).unwrap()
+        } else {
+            b
+        }
+    };
+    model.iter().map(|(b, what)| (shift(*b), *what)).collect()
 }
