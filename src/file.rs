@@ -24,6 +24,7 @@ use crate::{
         ops::Table,
     },
     superblock::{last_mounted, Switch},
+    xattr::report::ReportAttributes,
     Ext4,
 };
 use core::ops::Range;
@@ -102,7 +103,8 @@ impl RegularFile for Ext4File {
     }
 }
 
-static INODE: Table<bindings::inode_operations> = inode_operations::<Ext4, Report>();
+static INODE: Table<bindings::inode_operations> =
+    inode_operations::<Ext4, Report, ReportAttributes>();
 static FILE: Table<bindings::file_operations> = operations::<Ext4File>();
 static MAPPING: Table<bindings::address_space_operations> =
     mapping_operations::<Read, Report, Ext4Writeback>();

@@ -14,7 +14,7 @@ use crate::{
         inode::Inode,
         iomap::{Extent, Kind, Map, Mapper, Request, WriteCheck},
     },
-    mapper::{map_blocks, map_cached, Intent, MapRequest, Mapping},
+    mapper::{map_blocks, map_cached, Intent, MapRequest, MapperEnv, Mapping},
     Ext4,
 };
 use core::ops::Range;
@@ -159,6 +159,28 @@ impl Mapper for Report {
 
     fn begin(inode: &Inode<Ext4>, request: &Request) -> Result<Extent> {
         look(inode, request, Intent::Report)
+    }
+}
+
+/// For telling where the blocks of a directory lie. They are not in the status tree: who reads and
+/// changes directories goes to the tree on disk.
+pub(crate) struct ReportTree;
+
+impl Mapper for ReportTree {
+    type Fs = Ext4;
+
+    fn begin(inode: &Inode<Ext4>, request: &Request) -> Result<Extent> {
+        let end = request.pos.saturating_add(request.len);
+        let Some(wanted) = blocks_to_map(request.pos..end, Intent::Report) else {
+            return Ok(nothing(request));
+        };
+        let env = InodeEnv::new(inode);
+        let data = env.lock_read();
+        Ok(to_iomap(&Mapping {
+            extent: env.tree_lookup(&data, wanted.start)?,
+            sequence: 0,
+            new: false,
+        }))
     }
 }
 

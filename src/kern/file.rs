@@ -7,6 +7,7 @@
 //! to the VFS's own functions.
 
 use super::{
+    fiemap::fiemap,
     fs::FileSystem,
     inode::Inode,
     inode_ops::{list_attributes, AccessLists, FileFlags},
@@ -530,30 +531,13 @@ fn fallocate<T: RegularFile>(
     T::fallocate(file, mode, start..end).map(|()| 0)
 }
 
-/// # Safety
-///
-/// Called by the VFS with an inode of `Q::Fs`.
-unsafe extern "C" fn fiemap<Q: Mapper>(
-    inode: *mut bindings::inode,
-    info: *mut bindings::fiemap_extent_info,
-    start: u64,
-    len: u64,
-) -> c_int {
-    // SAFETY: By the function's contract. The lock keeps the file from changing its length and
-    // losing blocks meanwhile.
-    unsafe {
-        bindings::inode_lock_shared(inode);
-        let ret = bindings::iomap_fiemap(inode, info, start, len, iomap::ops::<Q>());
-        bindings::inode_unlock_shared(inode);
-        ret
-    }
-}
-
-/// The table of a regular file as an inode, whose blocks are reported through `Q`.
-pub(crate) const fn inode_operations<A, Q>() -> Table<bindings::inode_operations>
+/// The table of a regular file as an inode. Where its data lie says `Q`, where its attributes do
+/// `X`.
+pub(crate) const fn inode_operations<A, Q, X>() -> Table<bindings::inode_operations>
 where
     A: FileFlags + AccessLists,
     Q: Mapper<Fs = A::Fs>,
+    X: Mapper<Fs = A::Fs>,
 {
     Table::new(bindings::inode_operations {
         setattr: Some(shim3(&A::setattr)),
@@ -563,7 +547,7 @@ where
         set_acl: Some(shim4(&A::set_acl)),
         fileattr_get: Some(shim2(&A::flags)),
         fileattr_set: Some(shim3(&A::set_flags)),
-        fiemap: Some(fiemap::<Q>),
+        fiemap: Some(fiemap::<Q, X>),
         ..zeroed()
     })
 }

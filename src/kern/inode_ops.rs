@@ -15,9 +15,11 @@ use super::acl::{AclKind, PosixAcl};
 use super::attr::{AttrChange, FileAttr, IdMap, Stat, StatPath};
 use super::dentry::{Dentry, SplicedDentry};
 use super::dir_context::DirContext;
+use super::fiemap::fiemap;
 use super::fs::FileSystem;
 use super::inode::{Inode, NewInode};
 use super::ioctl::{self, Ioctl};
+use super::iomap::Mapper;
 use super::ops::{shim2, shim3, shim4, shim5, shim6, zeroed, CObject, FromC, IntoC, Table};
 use super::xattr::NameList;
 use crate::bindings;
@@ -395,8 +397,14 @@ pub const fn symlink_inode_table<T: Symlink>() -> Table<bindings::inode_operatio
     })
 }
 
-/// The table of a directory as an inode.
-pub const fn directory_inode_table<T: Directory>() -> Table<bindings::inode_operations> {
+/// The table of a directory as an inode. Where its blocks lie says `Q`, where its attributes do
+/// `X`.
+pub(crate) const fn directory_inode_table<T, Q, X>() -> Table<bindings::inode_operations>
+where
+    T: Directory,
+    Q: Mapper<Fs = T::Fs>,
+    X: Mapper<Fs = T::Fs>,
+{
     Table::new(bindings::inode_operations {
         lookup: Some(shim3(&T::lookup)),
         create: Some(shim4(&T::create)),
@@ -415,6 +423,7 @@ pub const fn directory_inode_table<T: Directory>() -> Table<bindings::inode_oper
         set_acl: Some(shim4(&T::set_acl)),
         fileattr_get: Some(shim2(&T::flags)),
         fileattr_set: Some(shim3(&T::set_flags)),
+        fiemap: Some(fiemap::<Q, X>),
         ..zeroed()
     })
 }

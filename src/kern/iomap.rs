@@ -29,6 +29,8 @@ pub(crate) enum Kind {
     Mapped(u64),
     /// Blocks that read as zeros until written, from this byte of the device on.
     Unwritten(u64),
+    /// Bytes in the inode, from this byte of the device on. Only for telling.
+    Inline(u64),
 }
 
 /// A stretch of a file, all of one [`Kind`]. Offsets and lengths are in bytes.
@@ -92,6 +94,7 @@ impl Map {
             Kind::Delayed => (bindings::IOMAP_DELALLOC, u64::MAX),
             Kind::Mapped(at) => (bindings::IOMAP_MAPPED, at),
             Kind::Unwritten(at) => (bindings::IOMAP_UNWRITTEN, at),
+            Kind::Inline(at) => (bindings::IOMAP_INLINE, at),
         };
         let mut flags = 0;
         if extent.new {

@@ -15,6 +15,7 @@ pub mod dentry;
 pub mod dir_context;
 pub mod direct;
 pub mod export;
+mod fiemap;
 pub mod file;
 pub mod fs;
 pub mod fs_context;

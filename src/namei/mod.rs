@@ -24,6 +24,7 @@ use crate::format::units::InodeNumber;
 use crate::format::Problem;
 use crate::inode::create::Birth;
 use crate::inode::{iget, Purpose};
+use crate::iomap::read::ReportTree;
 use crate::jbd_glue::Operation;
 use crate::kern::attr::IdMap;
 use crate::kern::dentry::{Dentry, SplicedDentry};
@@ -34,11 +35,13 @@ use crate::kern::inode_ops::{
     RenameFlags, TmpFile,
 };
 use crate::kern::jbd2::Credits;
+use crate::xattr::report::ReportAttributes;
 use crate::{dir, inode, superblock, Ext4};
 use kernel::prelude::*;
 
 /// A directory as an inode.
-pub(crate) static DIRECTORY_INODE: InodeTable = directory_inode_table::<Ext4>();
+pub(crate) static DIRECTORY_INODE: InodeTable =
+    directory_inode_table::<Ext4, ReportTree, ReportAttributes>();
 /// An open directory.
 pub(crate) static DIRECTORY_FILE: FileTable = directory_file_table::<Ext4>();
 

@@ -4,7 +4,8 @@
 //!
 //! - here: finding, listing and setting attributes, wherever they lie;
 //! - [`block`]: the attribute block, which inodes may share;
-//! - [`families`]: `user.`, `trusted.` and `security.`, as the VFS asks for them.
+//! - [`families`]: `user.`, `trusted.` and `security.`, as the VFS asks for them;
+//! - [`report`]: where they lie.
 //!
 //! # Locks
 //!
@@ -19,6 +20,7 @@
 
 pub(crate) mod block;
 pub(crate) mod families;
+pub(crate) mod report;
 
 use crate::format::features::compat;
 use crate::format::xattr::set::Failure;

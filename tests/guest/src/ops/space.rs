@@ -8,9 +8,11 @@ use super::{check, pattern, refused, same, Test};
 use anyhow::{bail, ensure, Context, Result};
 use guest::chance::Chance;
 use guest::direct::Aligned;
-use rustix::fs::{fallocate, seek, stat, FallocateFlags as Flags, SeekFrom};
+use rustix::fs::{
+    fallocate, removexattr, seek, setxattr, stat, FallocateFlags as Flags, SeekFrom, XattrFlags,
+};
 use rustix::io::Errno;
-use std::fs::File;
+use std::fs::{self, File};
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
@@ -33,6 +35,8 @@ pub const TESTS: &[Test] = &[
     ("random_changes", random_changes),
     ("holes_and_data", holes_and_data),
     ("extents_reported", extents_reported),
+    ("attributes_reported", attributes_reported),
+    ("directory_reported", directory_reported),
     ("block_map_of_dirty_data", block_map_of_dirty_data),
     ("swap_file", swap_file),
 ];
@@ -449,14 +453,22 @@ fn holes_and_data(d: &Path) -> Result<()> {
     )
 }
 
-/// The flags of the extents that `filefrag` shows, one word an extent.
+/// The flags of an extent that tests look at.
+const SHOWN: [&str; 5] = ["last", "unwritten", "delalloc", "unknown_loc", "inline"];
+
+/// The extents that `filefrag` shows, in blocks, with their flags.
 fn extents(p: &Path, sync: bool) -> Result<Vec<(u64, u64, String)>> {
-    let mut command = Command::new("filefrag");
-    command.arg("-v").arg("-b4096");
-    if sync {
-        command.arg("-s");
-    }
-    let out = command.arg(p).output()?;
+    let options: &[&str] = if sync { &["-b4096", "-s"] } else { &["-b4096"] };
+    filefrag(p, options)
+}
+
+/// The extents that `filefrag` shows with `options`: place in the file, length, flags.
+fn filefrag(p: &Path, options: &[&str]) -> Result<Vec<(u64, u64, String)>> {
+    let out = Command::new("filefrag")
+        .arg("-v")
+        .args(options)
+        .arg(p)
+        .output()?;
     ensure!(out.status.success(), "filefrag failed: {out:?}");
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
     let mut found = Vec::new();
@@ -471,12 +483,56 @@ fn extents(p: &Path, sync: bool) -> Result<Vec<(u64, u64, String)>> {
         let length = fields.get(3).context("no length")?;
         let flags = (fields.last().copied().unwrap_or_default())
             .split(',')
-            .filter(|flag| ["last", "unwritten", "delalloc", "unknown_loc"].contains(flag))
+            .filter(|flag| SHOWN.contains(flag))
             .collect::<Vec<_>>()
             .join(",");
         found.push((first.parse()?, length.parse()?, flags));
     }
     Ok(found)
+}
+
+/// Where attributes lie: in the inode, in a block, nowhere.
+fn attributes_reported(d: &Path) -> Result<()> {
+    let last = |length: u64, flags: &str| vec![(0, length, flags.to_owned())];
+    let (inline, block, none) = (d.join("inline"), d.join("block"), d.join("none"));
+    for p in [&inline, &block, &none] {
+        fs::write(p, "data")?;
+    }
+    fs::create_dir(d.join("dir"))?;
+    same!(filefrag(&none, &["-x"])?, [], "no attributes");
+    // Behind the fields of an inode of 256 bytes.
+    for p in [&inline, &d.join("dir")] {
+        setxattr(p, "user.a", b"small", XattrFlags::empty())?;
+        same!(
+            filefrag(p, &["-x"])?,
+            last(96, "last,inline"),
+            "in the inode"
+        );
+    }
+    setxattr(&block, "user.a", &[b'x'; 3000], XattrFlags::empty())?;
+    same!(filefrag(&block, &["-x"])?, last(1, "last"), "in a block");
+    removexattr(&block, "user.a")?;
+    same!(filefrag(&block, &["-x"])?, [], "removed");
+    Ok(())
+}
+
+/// The blocks of a directory, which has several when it has many names.
+fn directory_reported(d: &Path) -> Result<()> {
+    let blocks = |p: &Path| -> Result<u64> { Ok(extents(p, false)?.iter().map(|e| e.1).sum()) };
+    same!(blocks(d)?, 1, "blocks of an empty directory");
+    for n in 0..200 {
+        fs::write(d.join(format!("a name that takes some room, {n:060}")), "")?;
+        if n % 50 == 0 {
+            same!(
+                blocks(d)?,
+                d.metadata()?.len() / BLOCK,
+                format!("after {n} names")
+            );
+        }
+    }
+    same!(blocks(d)?, d.metadata()?.len() / BLOCK, "at the end");
+    check!(blocks(d)? > 3, "it is not large");
+    Ok(())
 }
 
 /// `FIBMAP` of data that has no blocks yet: it gets some.
