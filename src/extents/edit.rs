@@ -14,6 +14,7 @@
 //! All of these replace the parent's one entry by none, one or two. So the change of the parent
 //! is again a replacement of neighbours, and the same code serves all levels.
 
+use super::list::Few;
 use super::path::Path;
 use super::{Root, TreeSpace};
 use crate::format::extent::{self, capacity, Extent, Index, Node, RawEntry, MAX_DEPTH, ROOT_BYTES};
@@ -21,40 +22,6 @@ use crate::format::units::{LogicalBlock, PhysicalBlock};
 use crate::store::MetaBlock;
 use core::ops::Range;
 use kernel::prelude::*;
-
-/// A handful of entries.
-///
-/// Five is the most: an extent in three pieces, and its two neighbours.
-#[derive(Clone, Copy)]
-pub(super) struct Few<T> {
-    items: [Option<T>; 5],
-    len: usize,
-}
-
-impl<T: Copy> Few<T> {
-    pub(super) fn new() -> Self {
-        Self {
-            items: [None; 5],
-            len: 0,
-        }
-    }
-
-    /// Adds `item`, or fails where there is no room, which is a mistake of the caller.
-    pub(super) fn push(&mut self, item: T) -> Result {
-        *self.items.get_mut(self.len).ok_or(EINVAL)? = Some(item);
-        self.len = self.len.saturating_add(1);
-        Ok(())
-    }
-
-    pub(super) fn pop(&mut self) -> Option<T> {
-        self.len = self.len.checked_sub(1)?;
-        self.items.get_mut(self.len)?.take()
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = T> + '_ {
-        self.items.iter().flatten().copied()
-    }
-}
 
 /// Entries that come into a node.
 enum Entries {
@@ -65,14 +32,14 @@ enum Entries {
 impl Entries {
     fn len(&self) -> usize {
         match self {
-            Self::Few(few) => few.len,
+            Self::Few(few) => few.len(),
             Self::Many(many) => many.len(),
         }
     }
 
     fn get(&self, position: usize) -> Option<RawEntry> {
         match self {
-            Self::Few(few) => few.items.get(position).copied().flatten(),
+            Self::Few(few) => few.get(position).copied(),
             Self::Many(many) => many.get(position).copied(),
         }
     }
@@ -116,7 +83,7 @@ impl Change {
         let mut at = self.from;
         let mut removed = self.removed;
         for entry in few.iter() {
-            extent::splice(bytes, at, removed.min(1), &[entry])?;
+            extent::splice(bytes, at, removed.min(1), &[*entry])?;
             at = at.saturating_add(1);
             removed = removed.saturating_sub(1);
         }
@@ -166,7 +133,7 @@ impl<B: MetaBlock> Edit<B> {
     ) -> Result<Self> {
         let mut raw = Few::new();
         for extent in new.iter() {
-            raw.push(extent.into())?;
+            raw.push((*extent).into())?;
         }
         let new = Entries::Few(raw);
         Self::plan_change(space, root, path, Change { from, removed, new })
@@ -211,10 +178,9 @@ impl<B: MetaBlock> Edit<B> {
         path: Path<B>,
         change: Change,
     ) -> Result<Self> {
-        let mut edit = Self {
-            path,
-            steps: KVec::new(),
-        };
+        // All at once, so that no fresh block is lost for want of memory to note it in.
+        let steps = KVec::with_capacity(path.len(), GFP_KERNEL)?;
+        let mut edit = Self { path, steps };
         match edit.plan_upwards(space, root, change) {
             Ok(()) => Ok(edit),
             Err(error) => {
@@ -232,8 +198,6 @@ impl<B: MetaBlock> Edit<B> {
     ) -> Result {
         let mut level = usize::from(self.path.depth());
         loop {
-            // So that no fresh block is lost for want of memory to note it in.
-            self.steps.reserve(1, GFP_KERNEL)?;
             if let Some(block) = &self.path.level(level)?.block {
                 space.prepare(block)?;
             }
@@ -245,12 +209,12 @@ impl<B: MetaBlock> Edit<B> {
             let position = self.path.level(above)?.position;
             let parent = self.path.node(root, above)?;
             let old = parent.entries().get(position).map(|entry| entry.index());
-            if pointers.len == 1 && pointers.iter().next() == old {
+            if pointers.len() == 1 && pointers.get(0).copied() == old {
                 return Ok(());
             }
             let mut new = Few::new();
             for index in pointers.iter() {
-                new.push(index.into())?;
+                new.push((*index).into())?;
             }
             change = Change {
                 from: position,

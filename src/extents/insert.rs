@@ -2,7 +2,8 @@
 
 //! Adding an extent. Needs `i_data_sem` for write.
 
-use super::edit::{Edit, Few};
+use super::edit::Edit;
+use super::list::Few;
 use super::path::Path;
 use super::{Root, TreeSpace};
 use crate::format::extent::Extent;
@@ -62,7 +63,7 @@ pub(super) fn plan_joined<S: TreeSpace>(
         }
     }
     for extent in new.iter() {
-        push_joined(&mut joined, extent)?;
+        push_joined(&mut joined, *extent)?;
     }
     if let Some(next) = path.extent(root, from.saturating_add(removed))? {
         push_joined(&mut joined, next)?;

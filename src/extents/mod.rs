@@ -30,6 +30,7 @@
 
 mod edit;
 mod insert;
+mod list;
 mod look;
 mod path;
 mod range;

@@ -2,9 +2,10 @@
 
 //! The way from the root to a leaf, with the blocks on it pinned.
 
+use super::list::List;
 use super::look::{child_towards, node_in, read_node, root_node};
 use super::{Root, TreeView};
-use crate::format::extent::{Extent, Node, LOGICAL_END};
+use crate::format::extent::{Extent, Node, LOGICAL_END, MAX_DEPTH};
 use crate::format::units::LogicalBlock;
 use crate::store::MetaBlock;
 use kernel::prelude::*;
@@ -24,7 +25,7 @@ pub(super) struct Level<B> {
 /// There are as many levels as the root's depth and one, every node has been checked, and
 /// nothing in the tree has changed since.
 pub(super) struct Path<B> {
-    levels: KVec<Level<B>>,
+    levels: List<Level<B>, { MAX_DEPTH as usize + 1 }>,
     /// Where the leaf's range ends.
     pub(super) limit: LogicalBlock,
 }
@@ -37,7 +38,7 @@ impl<B: MetaBlock> Path<B> {
         at: LogicalBlock,
     ) -> Result<Self> {
         let mut path = Self {
-            levels: KVec::new(),
+            levels: List::new(),
             limit: LOGICAL_END,
         };
         let mut depth = root_node(view, root)?.depth();
@@ -45,14 +46,19 @@ impl<B: MetaBlock> Path<B> {
         while depth > 0 {
             let node = node_in(root, block.as_ref(), depth)?;
             let (position, index, limit) = child_towards(&node, at, path.limit)?;
-            path.levels.push(Level { block, position }, GFP_KERNEL)?;
+            path.levels.push(Level { block, position })?;
             path.limit = limit;
             depth = depth.checked_sub(1).ok_or(EFSCORRUPTED)?;
             block = Some(read_node(view, index, depth, limit)?);
         }
         let position = 0;
-        path.levels.push(Level { block, position }, GFP_KERNEL)?;
+        path.levels.push(Level { block, position })?;
         Ok(path)
+    }
+
+    /// Nodes on the path.
+    pub(super) fn len(&self) -> usize {
+        self.levels.len()
     }
 
     /// Levels below the root.

@@ -5,8 +5,9 @@
 //! Each step leaves the tree whole and first makes sure of the credits that it takes, so every
 //! operation can stop between steps and go on under another handle.
 
-use super::edit::{Edit, Few};
+use super::edit::Edit;
 use super::insert::plan_joined;
+use super::list::Few;
 use super::look::{read_node, root_node};
 use super::path::Path;
 use super::{insert_credits, nodes_for_split, remove_credits, Root, TreeSpace};

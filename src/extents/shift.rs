@@ -6,8 +6,9 @@
 //! two steps the tree is whole; only which blocks have moved yet is known to no one but the caller.
 //! Moving needs no space: what a move up may need comes before it, with [`make_way`].
 
-use super::edit::{Edit, Few};
+use super::edit::Edit;
 use super::insert::plan_joined;
+use super::list::Few;
 use super::look::{lookup, next_extent, Found};
 use super::path::Path;
 use super::range::{ensure_credits, last_extent, lift, Last};
