@@ -5,6 +5,7 @@
 
 use anyhow::{ensure, Result};
 use guest::Storm;
+use rustix::fs::{fallocate, FallocateFlags as Flags};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -79,5 +80,24 @@ pub fn run(dir: &Path, count: u64) -> Result<()> {
     })?;
     storm("remove small files", count, |n| {
         Ok(fs::remove_file(name(&other, n))?)
-    })
+    })?;
+    pieces(&dir.join("in pieces"), count)
+}
+
+/// Changes of a file of which every other block is a hole.
+fn pieces(file: &Path, count: u64) -> Result<()> {
+    const BLOCK: u64 = 4096;
+    let file = File::create_new(file)?;
+    fallocate(&file, Flags::empty(), 0, 2 * count * BLOCK)?;
+    storm("punch every other block", count, |n| {
+        let punch = Flags::PUNCH_HOLE | Flags::KEEP_SIZE;
+        Ok(fallocate(&file, punch, 2 * n * BLOCK, BLOCK)?)
+    })?;
+    storm("collapse, file in pieces", 20, |_| {
+        Ok(fallocate(&file, Flags::COLLAPSE_RANGE, 0, BLOCK)?)
+    })?;
+    storm("insert, file in pieces", 20, |_| {
+        Ok(fallocate(&file, Flags::INSERT_RANGE, 0, BLOCK)?)
+    })?;
+    storm("truncate, file in pieces", 1, |_| Ok(file.set_len(0)?))
 }

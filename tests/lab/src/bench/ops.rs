@@ -61,6 +61,10 @@ pub const ROWS: &[Row] = &[
     row("rmdir"),
     row("small files, then sync"),
     row("remove small files"),
+    row("punch every other block"),
+    row("collapse, file in pieces"),
+    row("insert, file in pieces"),
+    row("truncate, file in pieces"),
 ];
 
 /// How much each operation does.
