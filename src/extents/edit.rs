@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The one change of the tree: some neighbouring extents of a leaf become some others; a few of
-//! them any others, or many of them the same ones at another place of the file.
+//! The one change of the tree: some neighbouring extents of a leaf become a few others, or move in
+//! the file without passing others.
 //!
 //! [`Edit::plan`] walks a path from the leaf up and notes for each node what becomes of it, until
 //! a node's parent need not know. A node either
@@ -23,71 +23,103 @@ use crate::store::MetaBlock;
 use core::ops::Range;
 use kernel::prelude::*;
 
-/// Entries that come into a node.
-enum Entries {
-    Few(Few<RawEntry>),
-    Many(KVec<RawEntry>),
+/// How far extents move in the file, in blocks.
+#[derive(Clone, Copy)]
+pub(super) enum Distance {
+    Up(u32),
+    Down(u32),
 }
 
-impl Entries {
-    fn len(&self) -> usize {
+impl Distance {
+    fn from(self, start: LogicalBlock) -> Option<LogicalBlock> {
         match self {
-            Self::Few(few) => few.len(),
-            Self::Many(many) => many.len(),
+            Self::Up(by) => start.checked_add(by),
+            Self::Down(by) => start.checked_sub(by),
         }
-    }
-
-    fn get(&self, position: usize) -> Option<RawEntry> {
-        match self {
-            Self::Few(few) => few.get(position).copied(),
-            Self::Many(many) => many.get(position).copied(),
-        }
-    }
-
-    fn iter(&self) -> impl Iterator<Item = RawEntry> + '_ {
-        (0..self.len()).filter_map(|position| self.get(position))
     }
 }
 
-/// Within one node, `removed` entries from the `from`th on become `new`.
-struct Change {
-    from: usize,
-    removed: usize,
-    new: Entries,
+/// A change within one node.
+enum Change {
+    /// `removed` entries from the `from`th on become `new`.
+    Replace {
+        from: usize,
+        removed: usize,
+        new: Few<RawEntry>,
+    },
+    /// The extents at `which` lie elsewhere in the file, in the same order.
+    Move {
+        which: Range<usize>,
+        distance: Distance,
+    },
 }
 
 impl Change {
     /// The node's entries after the change, in order.
     fn result<'a>(&'a self, node: &Node<'a>) -> impl Iterator<Item = RawEntry> + 'a {
-        let entries = node.entries().iter().copied();
-        let before = entries.clone().take(self.from);
-        let behind = entries.skip(self.from.saturating_add(self.removed));
-        // In full, as the kernel's prelude brings in another `chain`.
-        Iterator::chain(before, Iterator::chain(self.new.iter(), behind))
+        let old = node.entries();
+        (0..).map_while(move |position| self.entry(old, position))
+    }
+
+    /// The `position`th entry after the change of `old`.
+    fn entry(&self, old: &[RawEntry], position: usize) -> Option<RawEntry> {
+        match self {
+            Self::Replace { from, removed, new } => match position.checked_sub(*from) {
+                None => old.get(position).copied(),
+                Some(behind) => new.get(behind).copied().or_else(|| {
+                    let kept = position.checked_sub(new.len())?.checked_add(*removed)?;
+                    old.get(kept).copied()
+                }),
+            },
+            Self::Move { which, distance } => {
+                let entry = *old.get(position)?;
+                if !which.contains(&position) {
+                    return Some(entry);
+                }
+                Some(entry.with_key(distance.from(entry.key())?))
+            }
+        }
     }
 
     /// How many entries the node has after the change.
     fn count(&self, node: &Node<'_>) -> Result<usize> {
-        let kept = node.entries().len().checked_sub(self.removed);
-        kept.and_then(|kept| kept.checked_add(self.new.len()))
-            .ok_or(EINVAL)
+        let old = node.entries().len();
+        match self {
+            Self::Replace { removed, new, .. } => {
+                let kept = old.checked_sub(*removed);
+                kept.and_then(|kept| kept.checked_add(new.len()))
+                    .ok_or(EINVAL)
+            }
+            Self::Move { .. } => Ok(old),
+        }
+    }
+
+    /// Whether nothing in the node lies behind what changes.
+    fn is_at_end(&self, node: &Node<'_>) -> bool {
+        let end = match self {
+            Self::Replace { from, removed, .. } => from.saturating_add(*removed),
+            Self::Move { which, .. } => which.end,
+        };
+        end == node.entries().len()
     }
 
     /// Makes the change in the node's bytes.
     fn apply(&self, bytes: &mut [u8]) -> Result {
-        let few = match &self.new {
-            Entries::Few(few) => few,
-            Entries::Many(many) => return extent::splice(bytes, self.from, self.removed, many),
-        };
-        // Entry by entry, as they are no slice; all but the first find nothing to remove.
-        let mut at = self.from;
-        let mut removed = self.removed;
-        for entry in few.iter() {
-            extent::splice(bytes, at, removed.min(1), &[*entry])?;
-            at = at.saturating_add(1);
-            removed = removed.saturating_sub(1);
+        match self {
+            Self::Replace { from, removed, new } => {
+                // Entry by entry, as they are no slice; all but the first find nothing to remove.
+                let (mut at, mut removed) = (*from, *removed);
+                for entry in new.iter() {
+                    extent::splice(bytes, at, removed.min(1), &[*entry])?;
+                    at = at.saturating_add(1);
+                    removed = removed.saturating_sub(1);
+                }
+                extent::splice(bytes, at, removed, &[])
+            }
+            Self::Move { which, distance } => {
+                extent::rekey(bytes, which.clone(), |key| distance.from(key))
+            }
         }
-        extent::splice(bytes, at, removed, &[])
     }
 }
 
@@ -135,41 +167,57 @@ impl<B: MetaBlock> Edit<B> {
         for extent in new.iter() {
             raw.push((*extent).into())?;
         }
-        let new = Entries::Few(raw);
-        Self::plan_change(space, root, path, Change { from, removed, new })
+        let change = Change::Replace {
+            from,
+            removed,
+            new: raw,
+        };
+        Self::plan_change(space, root, path, change)
     }
 
-    /// Plans a move of the extents at `which` in the path's leaf to where `target` says, one by
-    /// one; their order stays. No node is made or dropped. On an error nothing has happened.
+    /// Plans a move of the extents at `which` in the path's leaf by `distance`; what they pass, and
+    /// where they come, is a hole. No node is made or dropped. On an error nothing has happened.
     ///
     /// # Errors
     ///
-    /// `EFBIG` where `target` gives no place, or one beyond the logical space; those of journal
-    /// write access, `ENOMEM`.
+    /// `EFBIG` where one would come to lie beyond the logical space; those of journal write access,
+    /// `ENOMEM`.
     pub(super) fn plan_move<S: TreeSpace<Block = B>>(
         space: &mut S,
         root: &Root,
         path: Path<B>,
         which: Range<usize>,
-        target: impl Fn(LogicalBlock) -> Option<LogicalBlock>,
+        distance: Distance,
     ) -> Result<Self> {
-        let entries = path.leaf(root)?.entries();
-        let entries = entries.get(which.clone()).ok_or(EINVAL)?;
-        let mut moved = KVec::with_capacity(entries.len(), GFP_KERNEL)?;
-        for entry in entries {
-            let extent = entry.extent()?;
-            let target = target(extent.start()).ok_or(EFBIG)?;
-            let extent = extent.moved_to(target).ok_or(EFBIG)?;
-            moved
-                .push_within_capacity(extent.into())
-                .map_err(|_| ENOMEM)?;
+        // If the outermost fit, so do all between them.
+        let last = which.end.checked_sub(1).ok_or(EINVAL)?;
+        for position in [which.start, last] {
+            let extent = path.extent(root, position)?.ok_or(EINVAL)?;
+            let target = distance.from(extent.start()).ok_or(EFBIG)?;
+            extent.moved_to(target).ok_or(EFBIG)?;
         }
-        let change = Change {
-            from: which.start,
-            removed: moved.len(),
-            new: Entries::Many(moved),
-        };
-        Self::plan_change(space, root, path, change)
+        Self::plan_change(space, root, path, Change::Move { which, distance })
+    }
+
+    /// Of a planned removal of extents, leaves those before the `from`th where they are; then
+    /// `removed` of them go, and one at least stays before them.
+    pub(super) fn remove_only(&mut self, from: usize, removed: usize) {
+        // The node keeps its first extent, so no other node is concerned.
+        self.steps.truncate(1);
+        if let Some(step) = self.steps.first_mut() {
+            *step = Step::Keep {
+                change: Change::Replace {
+                    from,
+                    removed,
+                    new: Few::new(),
+                },
+            };
+        }
+    }
+
+    /// The `position`th extent of the leaf, before the change.
+    pub(super) fn extent(&self, root: &Root, position: usize) -> Result<Extent> {
+        self.path.extent(root, position)?.ok_or(EINVAL)
     }
 
     fn plan_change<S: TreeSpace<Block = B>>(
@@ -216,10 +264,10 @@ impl<B: MetaBlock> Edit<B> {
             for index in pointers.iter() {
                 new.push((*index).into())?;
             }
-            change = Change {
+            change = Change::Replace {
                 from: position,
                 removed: 1,
-                new: Entries::Few(new),
+                new,
             };
             level = above;
         }
@@ -267,8 +315,7 @@ impl<B: MetaBlock> Edit<B> {
             return Ok((Step::Grow { all, fresh }, pointers));
         }
         // A file that grows at its end fills its nodes; elsewhere both halves get room.
-        let at_end = change.from.saturating_add(change.removed) == node.entries().len()
-            && self.path.is_last(root, level)?;
+        let at_end = change.is_at_end(&node) && self.path.is_last(root, level)?;
         let cut = if at_end {
             node.max()
         } else {

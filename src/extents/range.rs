@@ -155,25 +155,90 @@ pub fn remove<S: TreeSpace>(
         if !ensure_credits(space, remove_credits(depth), nodes_for_split(depth), data)? {
             return Ok(Progress::More(to));
         }
-        let mut rest = Few::new();
-        let edges = [extent.start()..part.start(), part.end()..extent.end()];
-        for edge in edges
-            .into_iter()
-            .filter_map(|e| extent.clip(e.start, e.end))
-        {
-            rest.push(edge)?;
-        }
-        let edit = plan_joined(space, root, path, position, 1, &rest)?;
-        // Freed first: blocks that cannot be freed stay mapped, and nothing is mapped twice.
-        if let Err(error) = space.free_data(part.at(), part.len()) {
-            edit.abandon(space);
-            return Err(error);
-        }
-        edit.commit(space, root)?;
-        to = part.start();
+        to = if part == extent {
+            remove_whole(space, root, path, position, range.start)?
+        } else {
+            cut(space, root, path, position, &part)?;
+            part.start()
+        };
     }
     lift(space, root)?;
     Ok(Progress::Done)
+}
+
+/// Removes the extent at `position` of the path's leaf, for which the caller has the credits, and
+/// in the same change those before it that begin at block `from` or behind it, as far as credits
+/// go. Returns where the first of them began.
+fn remove_whole<S: TreeSpace>(
+    space: &mut S,
+    root: &mut Root,
+    path: Path<S::Block>,
+    position: usize,
+    from: LogicalBlock,
+) -> Result<LogicalBlock> {
+    let depth = path.depth();
+    let entries = path.leaf(root)?.entries();
+    let first = entries.partition_point(|entry| entry.key() < from);
+    let end = position.saturating_add(1);
+    let count = end.checked_sub(first).ok_or(EINVAL)?;
+    let mut edit = Edit::plan(space, root, path, first, count, &Few::new())?;
+
+    // Freed first: blocks that cannot be freed stay mapped, and nothing is mapped twice.
+    let mut freed_from = end;
+    let mut start = from;
+    let mut freed = Ok(true);
+    for next in (first..end).rev() {
+        freed = edit.extent(root, next).and_then(|extent| {
+            let data = space.space_credits(extent.len());
+            let (touched, nodes) = (remove_credits(depth), nodes_for_split(depth));
+            // Those of the first are there.
+            if next != position && !ensure_credits(space, touched, nodes, data)? {
+                return Ok(false);
+            }
+            space.free_data(extent.at(), extent.len())?;
+            start = extent.start();
+            Ok(true)
+        });
+        if freed != Ok(true) {
+            break;
+        }
+        freed_from = next;
+    }
+    if freed_from == end {
+        edit.abandon(space);
+    } else {
+        if first < freed_from {
+            edit.remove_only(freed_from, end.saturating_sub(freed_from));
+        }
+        edit.commit(space, root)?;
+    }
+    freed.map(|_| start)
+}
+
+/// Removes `part` of the extent at `position` of the path's leaf, with the credits for it.
+fn cut<S: TreeSpace>(
+    space: &mut S,
+    root: &mut Root,
+    path: Path<S::Block>,
+    position: usize,
+    part: &Extent,
+) -> Result {
+    let extent = path.extent(root, position)?.ok_or(EINVAL)?;
+    let mut rest = Few::new();
+    let edges = [extent.start()..part.start(), part.end()..extent.end()];
+    for edge in edges
+        .into_iter()
+        .filter_map(|e| extent.clip(e.start, e.end))
+    {
+        rest.push(edge)?;
+    }
+    let edit = plan_joined(space, root, path, position, 1, &rest)?;
+    // Freed first, as above.
+    if let Err(error) = space.free_data(part.at(), part.len()) {
+        edit.abandon(space);
+        return Err(error);
+    }
+    edit.commit(space, root)
 }
 
 /// What [`last_extent`] found.

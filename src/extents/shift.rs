@@ -6,7 +6,7 @@
 //! two steps the tree is whole; only which blocks have moved yet is known to no one but the caller.
 //! Moving needs no space: what a move up may need comes before it, with [`make_way`].
 
-use super::edit::Edit;
+use super::edit::{Distance, Edit};
 use super::insert::plan_joined;
 use super::list::Few;
 use super::look::{lookup, next_extent, Found};
@@ -34,20 +34,20 @@ fn replace<S: TreeSpace>(
     Ok(true)
 }
 
-/// Moves the extents at `which` of the path's leaf to where `target` says; false where credits run
-/// out before.
+/// Moves the extents at `which` of the path's leaf by `distance`; false where credits run out
+/// before.
 fn move_all<S: TreeSpace>(
     space: &mut S,
     root: &mut Root,
     path: Path<S::Block>,
     which: Range<usize>,
-    target: impl Fn(LogicalBlock) -> Option<LogicalBlock>,
+    distance: Distance,
 ) -> Result<bool> {
     // The leaf, and the keys above it.
     if !ensure_credits(space, u32::from(path.depth()), 0, 0)? {
         return Ok(false);
     }
-    Edit::plan_move(space, root, path, which, target)?.commit(space, root)?;
+    Edit::plan_move(space, root, path, which, distance)?.commit(space, root)?;
     Ok(true)
 }
 
@@ -89,7 +89,7 @@ pub fn shift_left<S: TreeSpace>(
         } else {
             let all = position..leaf.entries().len();
             at = last.end();
-            move_all(space, root, path, all, |start| start.checked_sub(by))?
+            move_all(space, root, path, all, Distance::Down(by))?
         };
         if !moved {
             return Ok(Progress::More(extent.start()));
@@ -176,7 +176,7 @@ pub fn shift_right<S: TreeSpace>(
                 .partition_point(|entry| entry.key() < range.start);
             let start = leaf.entries().get(first).ok_or(EINVAL)?.key();
             let all = first..position.saturating_add(1);
-            if !move_all(space, root, path, all, |start| start.checked_add(by))? {
+            if !move_all(space, root, path, all, Distance::Up(by))? {
                 return Ok(Progress::More(to));
             }
             to = start;

@@ -11,6 +11,7 @@
 
 use crate::format::problem::Problem;
 use crate::format::units::{LogicalBlock, PhysicalBlock};
+use core::ops::Range;
 use kernel::prelude::*;
 use zerocopy::byteorder::little_endian::{U16, U32};
 use zerocopy_derive::{Immutable, KnownLayout, Unaligned};
@@ -210,6 +211,14 @@ impl RawEntry {
     /// First logical block of the entry, extent or index.
     pub fn key(&self) -> LogicalBlock {
         LogicalBlock(self.key.get())
+    }
+
+    /// The same, from another logical block on.
+    pub fn with_key(self, key: LogicalBlock) -> Self {
+        Self {
+            key: U32::new(key.0),
+            ..self
+        }
     }
 
     /// The entry read as a leaf's.
@@ -496,6 +505,30 @@ pub fn write_header(bytes: &mut [u8], depth: u16, max: usize) -> Result {
     header.entries = U16::new(0);
     header.max = U16::new(u16::try_from(max)?);
     header.depth = U16::new(depth);
+    Ok(())
+}
+
+/// Gives the entries of a node at `which` the keys that `key` makes of theirs.
+///
+/// # Errors
+///
+/// `EINVAL` where the node has not so many, with nothing changed; or where `key` has none for one,
+/// with those before it changed.
+pub fn rekey(
+    bytes: &mut [u8],
+    which: Range<usize>,
+    key: impl Fn(LogicalBlock) -> Option<LogicalBlock>,
+) -> Result {
+    let Ok((header, rest)) = RawHeader::mut_from_prefix(bytes) else {
+        return Err(EINVAL);
+    };
+    let count = usize::from(header.entries.get());
+    let Ok((slots, _)) = <[RawEntry]>::mut_from_prefix_with_elems(rest, count) else {
+        return Err(EINVAL);
+    };
+    for entry in slots.get_mut(which).ok_or(EINVAL)? {
+        *entry = entry.with_key(key(entry.key()).ok_or(EINVAL)?);
+    }
     Ok(())
 }
 

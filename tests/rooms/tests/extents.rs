@@ -247,6 +247,20 @@ fn a_move_changes_each_leaf_once() {
 }
 
 #[test]
+fn a_removal_changes_each_leaf_once() {
+    let mut tree = Tree::new(128);
+    tree.scatter(0..600, 2);
+    tree.space.store.restart(None);
+    let nodes = tree.space.nodes.len();
+    tree.space.store.updates = 0;
+    assert_eq!(tree.remove(5..595), Ok(Progress::Done));
+    tree.check();
+    // The keys above the leaves go one by one.
+    let updates = tree.space.store.updates;
+    assert!(updates <= 2 * nodes, "{updates} in {nodes} nodes");
+}
+
+#[test]
 fn a_move_up_is_refused_before_it_begins() {
     let mut tree = Tree::new(128);
     tree.insert(10, 20, 1 << 20, State::Written).unwrap();
