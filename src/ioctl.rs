@@ -5,17 +5,20 @@
 use crate::kern::cred::has_admin_capability;
 use crate::kern::inode::Inode;
 use crate::kern::ioctl::{Argument, Ioctl};
+use crate::superblock::checkpoint::checkpoint;
 use crate::superblock::shutdown::{shut_down, Log};
 use crate::superblock::trim;
 use crate::Ext4;
 use kernel::ffi::c_long;
-use kernel::ioctl::{_IOR, _IOWR};
+use kernel::ioctl::{_IOR, _IOW, _IOWR};
 use kernel::prelude::*;
 
 /// `FS_IOC_SHUTDOWN`.
 const SHUTDOWN: u32 = _IOR::<u32>(b'X' as u32, 125);
 /// `FITRIM`, with start, length and least length in bytes (`struct fstrim_range`).
 const TRIM: u32 = _IOWR::<[u64; 3]>(b'X' as u32, 121);
+/// `EXT4_IOC_CHECKPOINT`.
+const CHECKPOINT: u32 = _IOW::<u32>(b'f' as u32, 43);
 /// `FS_IOC_GETVERSION`, and the number that ext4 had for it first; they answer with an `int`.
 const GET_GENERATION: [u32; 2] = [
     _IOR::<c_long>(b'v' as u32, 1),
@@ -44,6 +47,13 @@ impl Ioctl for Ext4 {
                 let [start, len, min] = argument.read::<[u64; 3]>()?;
                 let trimmed = trim::trim(inode.sb(), &trim::Request { start, len, min })?;
                 argument.write(&[start, trimmed, min])
+            }
+            CHECKPOINT => {
+                let flags = argument.read::<u32>()?;
+                if !has_admin_capability() {
+                    return Err(EPERM);
+                }
+                checkpoint(inode.sb(), flags)
             }
             number if GET_GENERATION.contains(&number) => argument.write(&inode.generation()),
             _ => Err(ENOTTY),

@@ -85,6 +85,15 @@ unsafe impl<H: CommitHook> Send for Journal<H> {}
 // SAFETY: As above.
 unsafe impl<H: CommitHook> Sync for Journal<H> {}
 
+/// How the blocks of an empty journal lose what they held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Erase {
+    /// The device may forget them.
+    Discard,
+    /// They are zeroed.
+    Zero,
+}
+
 /// How a journal behaves; see the mount options of the same names.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct JournalParams {
@@ -351,10 +360,27 @@ impl<H: CommitHook> Journal<H> {
         to_result(unsafe { bindings::jbd2_journal_force_commit(self.ptr.as_ptr()) })
     }
 
-    /// Commits and writes everything to its place, so that the journal is empty.
+    /// Commits and writes everything to its place, so that the journal is empty. What its blocks
+    /// held stays in them.
     pub(crate) fn flush(&self) -> Result {
+        self.flush_with(0)
+    }
+
+    /// The same, and does away with what the blocks held. With updates locked.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` where the device cannot do that, `EIO`.
+    pub(crate) fn flush_and_erase(&self, erase: Erase) -> Result {
+        self.flush_with(match erase {
+            Erase::Discard => bindings::JBD2_JOURNAL_FLUSH_DISCARD,
+            Erase::Zero => bindings::JBD2_JOURNAL_FLUSH_ZEROOUT,
+        })
+    }
+
+    fn flush_with(&self, flags: u32) -> Result {
         // SAFETY: Valid by the type invariant.
-        to_result(unsafe { bindings::jbd2_journal_flush(self.ptr.as_ptr(), 0) })
+        to_result(unsafe { bindings::jbd2_journal_flush(self.ptr.as_ptr(), flags) })
     }
 
     /// Keeps new handles from starting and waits for the running ones: freeze, remount.

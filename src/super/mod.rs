@@ -25,6 +25,7 @@
 //! [`unmount`]: unmount::close
 //! [`write_out`]: write_out::commit
 
+pub(crate) mod checkpoint;
 #[cfg_attr(not(CONFIG_EXT4RS_DEBUG), path = "no_errortags.rs")]
 pub(crate) mod errortags;
 pub(crate) mod groups;

@@ -311,6 +311,31 @@ pub fn discards(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     Ok(format!("{before} MiB, {trimmed}, {discarded}"))
 }
 
+/// `EXT4_IOC_CHECKPOINT`: the name of a file that is gone stays in the journal until that is
+/// erased.
+pub fn journal_erased(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    s.fresh(lab, "48M", "")?;
+    s.sh(
+        lab,
+        r#"name=the_name_of_a_secret_file
+        on_disk() { dd if=$DEV bs=1M count=48 iflag=direct 2>/dev/null | grep -c -a $name; }
+        checkpoint() { perl -e 'open F, "<", "/mnt"; my $x = pack("L", $ARGV[0]);
+            ioctl(F, 0x4004662b, $x) or die "checkpoint $ARGV[0]: $!
+"' $1; }
+        mount -t $FS $DEV /mnt && touch /mnt/$name && sync && rm /mnt/$name && sync || exit 1
+        checkpoint 0 && checkpoint 4 || exit 1
+        [ $(on_disk) -gt 0 ] || { echo 'the journal has forgotten by itself'; exit 1; }
+        for wrong in 3 8; do
+            checkpoint $wrong 2>&1 | grep -q 'Invalid argument' || { echo "$wrong is taken"; exit 1; }
+        done
+        checkpoint 2 || exit 1
+        [ $(on_disk) = 0 ] || { echo 'the name is still there'; exit 1; }
+        touch /mnt/another && sync && [ -e /mnt/another ] && umount /mnt"#,
+    )?;
+    s.e2fsck()?;
+    Ok(String::new())
+}
+
 /// Runs a program of the guest's on a small disk; returns its last line.
 fn on_a_small_disk(lab: &Lab<'_>, s: &mut Session, program: &str) -> Result<String> {
     s.fresh(lab, "96M", "-N 2000")?;

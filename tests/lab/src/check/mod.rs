@@ -127,6 +127,7 @@ const OWN: &[GuestCheck] = &[("tracepoints", tracepoints::tracepoints)];
 /// In guests with the debug kernel only.
 const DEBUG: &[GuestCheck] = &[
     ("KUnit", debug::kunit),
+    ("journal erased", files::journal_erased),
     ("stress", debug::stress),
     ("failing memory", faults::memory),
     ("failing requests", faults::requests),
@@ -146,6 +147,7 @@ const SHORT: &[GuestCheck] = &[
     ("debug kernel: operations", files::operations),
     ("debug kernel: fsx", files::fsx),
     ("debug kernel: tracepoints", tracepoints::tracepoints),
+    ("debug kernel: journal erased", files::journal_erased),
     ("debug kernel: lockdep watches", debug::lockdep),
     ("debug kernel: leaks", debug::leaks),
 ];
