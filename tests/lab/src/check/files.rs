@@ -364,7 +364,6 @@ pub fn splits_on_a_full_disk(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
 /// cache was dropped.
 pub fn fio(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     s.fresh(lab, "1G", "")?;
-    let common = "--directory=/mnt --size=16m --verify=crc32c --verify_fatal=1 --do_verify=1 --minimal --output=/tmp/fio.out";
     let jobs = [
         "--name=sequential --rw=write --bs=64k --fsync_on_close=1",
         "--name=random --rw=randwrite --bs=4k --fdatasync=64",
@@ -380,12 +379,15 @@ pub fn fio(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
         "--name=direct --filename=mixed --size=8m --rw=randwrite --bs=8k --ioengine=libaio --direct=1 --iodepth=8 \
          --name=cached --filename=mixed --offset=8m --size=8m --rw=randwrite --bs=6k --ioengine=psync --direct=0",
     ];
-    let mut script = String::from("set -e\nmount -t $FS $DEV /mnt\n");
+    let mut script = String::from(
+        "set -e
+        common='--directory=/mnt --size=16m --verify=crc32c --verify_fatal=1 --do_verify=1'
+        try() { fio $common --minimal --output=/tmp/fio.out $* || { cat /tmp/fio.out; exit 1; }; }
+        both() { try $*; sync; echo 3 > /proc/sys/vm/drop_caches; try $* --verify_only; }
+        mount -t $FS $DEV /mnt\n",
+    );
     for job in jobs {
-        script.push_str(&format!(
-            "fio {common} {job} || {{ cat /tmp/fio.out; exit 1; }}\n"
-        ));
-        script.push_str(&format!("sync; echo 3 > /proc/sys/vm/drop_caches\nfio {common} {job} --verify_only || {{ cat /tmp/fio.out; exit 1; }}\n"));
+        script.push_str(&format!("both {job}\n"));
     }
     script.push_str("umount /mnt");
     s.sh(lab, &script)?;

@@ -7,7 +7,7 @@
 //! cut that loses what the guest still had in memory.
 
 use super::Started;
-use anyhow::{bail, Result};
+use anyhow::{bail, ensure, Result};
 use guest::{Event, Request};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -45,6 +45,7 @@ pub struct Guest {
     line: Vec<u8>,
     /// A program, not a person, asked it for something: it can be sent empty lines.
     asked: bool,
+    most_of_a_request: usize,
     /// Directory of this guest's files.
     dir: PathBuf,
     log: PathBuf,
@@ -70,6 +71,7 @@ impl Guest {
             port: BufReader::new(started.port),
             line: Vec::new(),
             asked: false,
+            most_of_a_request: started.most_of_a_request,
             log: dir.join(LOG),
             dir,
             boot: Duration::ZERO,
@@ -151,6 +153,12 @@ impl Guest {
     fn send(&mut self, request: &Request) -> Result<()> {
         let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
+        ensure!(
+            line.len() < self.most_of_a_request,
+            "a script makes a request of {} bytes, of which this machine takes fewer than {}",
+            line.len(),
+            self.most_of_a_request
+        );
         self.asked = true;
         Ok(self.port.get_mut().write_all(&line)?)
     }

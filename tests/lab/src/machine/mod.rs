@@ -149,6 +149,8 @@ impl Disk {
 struct Started {
     child: Child,
     port: UnixStream,
+    /// A request has fewer bytes.
+    most_of_a_request: usize,
 }
 
 impl Machine<'_> {

@@ -139,7 +139,11 @@ pub fn start(machine: &Machine<'_>, dir: &Path) -> Result<Started> {
         .spawn()
         .context("qemu-system-x86_64 cannot be started")?;
     match connect(&socket, &mut child) {
-        Ok(port) => Ok(Started { child, port }),
+        Ok(port) => Ok(Started {
+            child,
+            port,
+            most_of_a_request: usize::MAX,
+        }),
         Err(e) => {
             let _ = child.kill();
             let said = fs::read_to_string(dir.join("qemu.log")).unwrap_or_default();

@@ -23,6 +23,10 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
 
+/// So many bytes must not wait in the serial line to be read: the terminal turns its input off when
+/// 3,968 do, and no driver turns that on again.
+const SERIAL_LINE: usize = 3900;
+
 pub fn start(machine: &Machine<'_>, dir: &Path) -> Result<Started> {
     let layer = dir.join("layer");
     fill(machine, &mut Layer::new(&layer)?)?;
@@ -56,7 +60,11 @@ pub fn start(machine: &Machine<'_>, dir: &Path) -> Result<Started> {
         uml.arg(format!("ubd{i}{flags}={}", disk.path.display()));
     }
     let child = uml.spawn().context("setpriv cannot be started")?;
-    Ok(Started { child, port })
+    Ok(Started {
+        child,
+        port,
+        most_of_a_request: SERIAL_LINE,
+    })
 }
 
 fn fill(machine: &Machine<'_>, layer: &mut Layer) -> Result<()> {
