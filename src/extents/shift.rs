@@ -75,7 +75,6 @@ pub fn shift_left<S: TreeSpace>(
         let path = Path::find(space, root, extent.start())?;
         let leaf = path.leaf(root)?;
         let position = leaf.search(extent.start()).ok_or(EINVAL)?;
-        let last = leaf.entries().last().ok_or(EINVAL)?.extent()?;
         let moved = if at == from {
             // It may adjoin what the hole ends at, so it goes alone; the others move as they are.
             let target = extent
@@ -88,7 +87,7 @@ pub fn shift_left<S: TreeSpace>(
             replace(space, root, path, position, &alone)?
         } else {
             let all = position..leaf.entries().len();
-            at = last.end();
+            at = leaf.entries().last().ok_or(EINVAL)?.extent()?.end();
             move_all(space, root, path, all, Distance::Down(by))?
         };
         if !moved {

@@ -142,9 +142,9 @@ impl Directory for Ext4 {
         } else {
             // What a union mount finds there: a device that nobody has.
             let device = crate::format::inode::mode::CHAR;
-            let whiteout = birth(idmap, old_dir, old, device);
-            let whiteout = flags.whiteout().then_some(&whiteout);
-            rename::rename((old_dir, old), (new_dir, new), whiteout)
+            let whiteout = || birth(idmap, old_dir, old, device);
+            let whiteout = flags.whiteout().then(whiteout);
+            rename::rename((old_dir, old), (new_dir, new), whiteout.as_ref())
         }
     }
 

@@ -86,9 +86,15 @@ pub(crate) fn is_bare(inode: &Inode<Ext4>) -> Result<bool> {
     let info = inode.info();
     let _nofs = NoFs::enter();
     let _data = info.data.read();
-    let extra = info.origin().extra_isize;
-    let no_list = |bytes: &[u8]| Attributes::in_inode(bytes, extra).next().is_none();
-    Ok(info.file_acl().is_none() && table::look(inode, no_list)?)
+    Ok(info.file_acl().is_none() && !has_list(inode)?)
+}
+
+/// Whether attributes lie in the inode, damaged ones too. With `i_data_sem` held.
+fn has_list(inode: &Inode<Ext4>) -> Result<bool> {
+    let extra = inode.info().origin().extra_isize;
+    table::look(inode, |bytes| {
+        Attributes::in_inode(bytes, extra).next().is_some()
+    })
 }
 
 /// Runs `use_value` on the value of an attribute: `name` after the prefix `index`.

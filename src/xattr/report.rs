@@ -2,8 +2,9 @@
 
 //! Where an inode's attributes lie, for `FIEMAP` with `FIEMAP_FLAG_XATTR`.
 
-use crate::format::geometry::{BLOCK_BITS, GOOD_OLD_INODE_SIZE};
-use crate::format::xattr::Attributes;
+use super::has_list;
+use crate::format::geometry::BLOCK_BITS;
+use crate::format::xattr::start_in_inode;
 use crate::inode::table;
 use crate::kern::inode::Inode;
 use crate::kern::iomap::{Extent, Kind, Mapper, Request};
@@ -39,13 +40,10 @@ fn place(inode: &Inode<Ext4>) -> Result<(Kind, u64)> {
     let info = inode.info();
     let _nofs = NoFs::enter();
     let _data = info.data.read();
-    let extra = info.origin().extra_isize;
-    if table::look(inode, |bytes| {
-        Attributes::in_inode(bytes, extra).next().is_some()
-    })? {
+    if has_list(inode)? {
         let (block, bytes) = table::locate(inode.sb(), inode.ino())?;
-        let fields = usize::from(GOOD_OLD_INODE_SIZE).saturating_add(extra.into());
-        let first = bytes.start.saturating_add(fields);
+        let list = start_in_inode(info.origin().extra_isize);
+        let first = bytes.start.saturating_add(list);
         let at = (block.0 << BLOCK_BITS).saturating_add(first as u64);
         return Ok((Kind::Inline(at), bytes.end.saturating_sub(first) as u64));
     }

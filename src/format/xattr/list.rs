@@ -9,7 +9,7 @@ use crate::format::problem::{ensure, Problem};
 use zerocopy::FromBytes;
 
 /// Where the magic of the list lies in an inode of `extra_isize`.
-pub(super) fn start_in_inode(extra_isize: u16) -> usize {
+pub fn start_in_inode(extra_isize: u16) -> usize {
     usize::from(GOOD_OLD_INODE_SIZE) + usize::from(extra_isize)
 }
 

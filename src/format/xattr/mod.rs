@@ -15,7 +15,7 @@
 pub mod list;
 pub mod set;
 
-pub use list::{Attribute, Attributes};
+pub use list::{start_in_inode, Attribute, Attributes};
 pub use set::{AttributeSet, Place};
 
 use super::checksum::crc32c_with_hole;

@@ -320,8 +320,7 @@ pub fn journal_erased(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
         r#"name=the_name_of_a_secret_file
         on_disk() { dd if=$DEV bs=1M count=48 iflag=direct 2>/dev/null | grep -c -a $name; }
         checkpoint() { perl -e 'open F, "<", "/mnt"; my $x = pack("L", $ARGV[0]);
-            ioctl(F, 0x4004662b, $x) or die "checkpoint $ARGV[0]: $!
-"' $1; }
+            ioctl(F, 0x4004662b, $x) or die "checkpoint $ARGV[0]: $!\n"' $1; }
         mount -t $FS $DEV /mnt && touch /mnt/$name && sync && rm /mnt/$name && sync || exit 1
         checkpoint 0 && checkpoint 4 || exit 1
         [ $(on_disk) -gt 0 ] || { echo 'the journal has forgotten by itself'; exit 1; }
