@@ -30,35 +30,35 @@ pub fn add<D: DirWriter>(
     inode: InodeNumber,
     file_type: u8,
 ) -> Result {
+    let entry = (name, inode, file_type);
+    let mut new_index = false;
     if !dir.is_indexed() {
-        if add_linear(dir, format, name, inode, file_type)? {
+        if add_linear(dir, format, entry)? {
             return Ok(());
         }
         index_first_block(dir, format)?;
+        new_index = true;
     }
     // Each round makes room in the index: at most it gets a level, then a node, then the leaf is
     // split.
     for _ in 0..=MAX_LEVELS + 2 {
-        if add_indexed(dir, format, name, inode, file_type)? {
+        if add_indexed(dir, format, entry, new_index)? {
             return Ok(());
         }
     }
     Err(dir.report(ROOT, Problem::new("directory index does not get room", 0)))
 }
 
+/// What is added: the name, the inode it leads to, and a value of [`super::file_type`].
+type NewEntry<'a> = (&'a [u8], InodeNumber, u8);
+
 /// Adds to the first block with room, or to a new one; `false` where the directory is to get an
 /// index first.
-fn add_linear<D: DirWriter>(
-    dir: &mut D,
-    format: &Format,
-    name: &[u8],
-    inode: InodeNumber,
-    file_type: u8,
-) -> Result<bool> {
+fn add_linear<D: DirWriter>(dir: &mut D, format: &Format, entry: NewEntry<'_>) -> Result<bool> {
     let layout = &format.layout;
     for at in (0..dir.blocks()).map(LogicalBlock) {
         let block = read_leaf(dir, layout, at)?;
-        if add_to(dir, layout, at, &block, (name, inode, file_type))? {
+        if add_to(dir, layout, at, &block, entry)? {
             return Ok(true);
         }
     }
@@ -67,6 +67,7 @@ fn add_linear<D: DirWriter>(
     }
     let at = LogicalBlock(dir.blocks());
     let block = dir.append()?;
+    let (name, inode, file_type) = entry;
     let added = dir.update(&block, |bytes| {
         layout.init_leaf(bytes);
         layout.insert(bytes, name, inode, file_type)
@@ -81,7 +82,7 @@ fn add_to<D: DirWriter>(
     layout: &Layout,
     at: LogicalBlock,
     block: &D::Block,
-    (name, inode, file_type): (&[u8], InodeNumber, u8),
+    (name, inode, file_type): NewEntry<'_>,
 ) -> Result<bool> {
     let room = layout
         .has_room(block.bytes(), name.len())
@@ -133,21 +134,24 @@ fn append<D: DirWriter>(dir: &mut D, plan: &Split) -> Result {
 
 /// Adds to the leaf where the name belongs, which is split where it is full; `false` where first
 /// the index had to be given room.
+///
+/// The only leaf of a `new_index` is split whether or not it is full: it holds a full block but
+/// for `.` and `..`, and one of the next names would split it.
 fn add_indexed<D: DirWriter>(
     dir: &mut D,
     format: &Format,
-    name: &[u8],
-    inode: InodeNumber,
-    file_type: u8,
+    entry: NewEntry<'_>,
+    new_index: bool,
 ) -> Result<bool> {
     let layout = &format.layout;
+    let (name, inode, file_type) = entry;
     let mut hash = NameHash { major: 0, minor: 0 };
     let (path, hasher) = probe(dir, format, |hasher| {
         hash = hasher.hash(name);
         hash.major
     })?;
     let leaf = read_leaf(dir, layout, path.leaf)?;
-    if add_to(dir, layout, path.leaf, &leaf, (name, inode, file_type))? {
+    if !new_index && add_to(dir, layout, path.leaf, &leaf, entry)? {
         return Ok(true);
     }
     let lowest = path.inner.as_ref().unwrap_or(&path.root);

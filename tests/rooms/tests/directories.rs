@@ -376,6 +376,32 @@ fn names_of_one_hash() {
     assert_eq!(read_all(&dir, &format, 1).len(), model.len() + 2);
 }
 
+/// An index begins with two leaves, half full each (xfstests' ext4/048).
+#[test]
+fn an_index_begins_with_two_leaves() {
+    let format = format();
+    let mut dir = MemDir::made(&format);
+    let mut model = BTreeMap::new();
+    for i in 0.. {
+        let name = format!("test{i:04}").into_bytes();
+        add(&mut dir, &format, &name, i + 20).unwrap();
+        model.insert(name, InodeNumber(i + 20));
+        if dir.is_indexed() {
+            break;
+        }
+        assert_eq!(dir.blocks, 1);
+    }
+    assert_eq!(dir.blocks, 3);
+    check(&dir, &format, &model);
+    let leaf = |at| {
+        let bytes = dir.store.bytes(PhysicalBlock(at));
+        format.layout.entries(&bytes).count()
+    };
+    assert_eq!(leaf(1) + leaf(2), model.len());
+    // The new name, and the rounding of the halves.
+    assert!(leaf(1).abs_diff(leaf(2)) <= 2, "{} {}", leaf(1), leaf(2));
+}
+
 /// Whatever fails, the directory stays sound and holds what it held.
 #[test]
 fn failures_leave_it_sound() {
