@@ -3,11 +3,11 @@
 //! The ioctls of files and directories.
 
 use crate::kern::cred::has_admin_capability;
-use crate::kern::inode::Inode;
+use crate::kern::file::File;
 use crate::kern::ioctl::{Argument, Ioctl};
 use crate::superblock::checkpoint::checkpoint;
 use crate::superblock::shutdown::{shut_down, Log};
-use crate::superblock::trim;
+use crate::superblock::{label, trim};
 use crate::Ext4;
 use kernel::ffi::c_long;
 use kernel::ioctl::{_IOR, _IOW, _IOWR};
@@ -17,6 +17,9 @@ use kernel::prelude::*;
 const SHUTDOWN: u32 = _IOR::<u32>(b'X' as u32, 125);
 /// `FITRIM`, with start, length and least length in bytes (`struct fstrim_range`).
 const TRIM: u32 = _IOWR::<[u64; 3]>(b'X' as u32, 121);
+/// `FS_IOC_GETFSLABEL` and `FS_IOC_SETFSLABEL`, with room for 256 bytes; ext4 uses the first of them.
+const GET_LABEL: u32 = _IOR::<[u8; 256]>(0x94, 49);
+const SET_LABEL: u32 = _IOW::<[u8; 256]>(0x94, 50);
 /// `EXT4_IOC_CHECKPOINT`.
 const CHECKPOINT: u32 = _IOW::<u32>(b'f' as u32, 43);
 /// `FS_IOC_GETVERSION`, and the number that ext4 had for it first; they answer with an `int`.
@@ -26,7 +29,9 @@ const GET_GENERATION: [u32; 2] = [
 ];
 
 impl Ioctl for Ext4 {
-    fn ioctl(inode: &Inode<Ext4>, number: u32, argument: Argument) -> Result {
+    fn ioctl(file: &File<Ext4>, number: u32, argument: Argument) -> Result {
+        let inode = file.inode();
+        let sb = inode.sb();
         match number {
             SHUTDOWN => {
                 if !has_admin_capability() {
@@ -38,22 +43,31 @@ impl Ioctl for Ext4 {
                     2 => Log::Left,
                     _ => return Err(EINVAL),
                 };
-                shut_down(inode.sb(), log)
+                shut_down(sb, log)
             }
             TRIM => {
                 if !has_admin_capability() {
                     return Err(EPERM);
                 }
                 let [start, len, min] = argument.read::<[u64; 3]>()?;
-                let trimmed = trim::trim(inode.sb(), &trim::Request { start, len, min })?;
+                let trimmed = trim::trim(sb, &trim::Request { start, len, min })?;
                 argument.write(&[start, trimmed, min])
+            }
+            GET_LABEL => argument.write(&label::get(sb)?),
+            SET_LABEL => {
+                if !has_admin_capability() {
+                    return Err(EPERM);
+                }
+                let text = argument.read::<label::Text>()?;
+                let _access = file.write_access()?;
+                label::set(sb, &text)
             }
             CHECKPOINT => {
                 let flags = argument.read::<u32>()?;
                 if !has_admin_capability() {
                     return Err(EPERM);
                 }
-                checkpoint(inode.sb(), flags)
+                checkpoint(sb, flags)
             }
             number if GET_GENERATION.contains(&number) => argument.write(&inode.generation()),
             _ => Err(ENOTTY),

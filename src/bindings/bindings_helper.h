@@ -29,6 +29,7 @@
 #include <linux/lockdep.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/mount.h>
 #include <linux/mpage.h>
 #include <linux/namei.h>
 #include <linux/pagemap.h>

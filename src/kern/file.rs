@@ -58,6 +58,18 @@ impl<F: FileSystem> File<F> {
         unsafe { (*self.as_ptr()).f_mode & bindings::FMODE_WRITE != 0 }
     }
 
+    /// Write access to the mount through which the file was opened, for a change that is not one of
+    /// the file. Waits for the end of a freeze.
+    ///
+    /// # Errors
+    ///
+    /// `EROFS`.
+    pub(crate) fn write_access(&self) -> Result<WriteAccess<'_, F>> {
+        // SAFETY: An open file.
+        to_result(unsafe { bindings::mnt_want_write_file(self.as_ptr()) })?;
+        Ok(WriteAccess(self))
+    }
+
     /// Where the mount is through which the file was opened, as the caller sees it; in `buffer`.
     ///
     /// # Errors
@@ -162,6 +174,16 @@ impl<F: FileSystem> File<F> {
     pub(crate) fn modified(&self) -> Result {
         // SAFETY: The file is open.
         to_result(unsafe { bindings::file_modified(self.as_ptr()) })
+    }
+}
+
+/// Write access to a mount, while this lives.
+pub(crate) struct WriteAccess<'a, F: FileSystem>(&'a File<F>);
+
+impl<F: FileSystem> Drop for WriteAccess<'_, F> {
+    fn drop(&mut self) {
+        // SAFETY: Taken in `File::write_access`; the file is still open.
+        unsafe { bindings::mnt_drop_write_file(self.0.as_ptr()) }
     }
 }
 

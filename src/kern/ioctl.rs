@@ -2,8 +2,9 @@
 
 //! `ioctl(2)` on files and directories (`include/linux/fs.h`, `include/uapi/linux/fs.h`).
 
+use super::file::File;
 use super::fs::FileSystem;
-use super::inode::Inode;
+use super::ops::FromC;
 use crate::bindings;
 use kernel::error::from_result;
 use kernel::ffi::{c_long, c_uint, c_ulong};
@@ -43,7 +44,7 @@ pub(crate) trait Ioctl: FileSystem {
     /// # Errors
     ///
     /// `ENOTTY` for an unknown number.
-    fn ioctl(inode: &Inode<Self>, number: u32, argument: Argument) -> Result;
+    fn ioctl(file: &File<Self>, number: u32, argument: Argument) -> Result;
 }
 
 /// The slot of `file_operations`.
@@ -56,8 +57,8 @@ pub(super) unsafe extern "C" fn ioctl<F: Ioctl>(
     number: c_uint,
     argument: c_ulong,
 ) -> c_long {
-    // SAFETY: By the function's contract; an open file holds a reference to its inode.
-    let inode = unsafe { Inode::<F>::from_raw(bindings::file_inode(file)) };
+    // SAFETY: By the function's contract.
+    let file = unsafe { <&File<F>>::from_c(file) };
     let argument = Argument(UserPtr::from_addr(argument));
-    from_result(|| F::ioctl(inode, number, argument).map(|()| 0))
+    from_result(|| F::ioctl(file, number, argument).map(|()| 0))
 }

@@ -115,6 +115,9 @@ pub(crate) struct SuperInfo {
     pub(crate) inodes: inode::Shared,
     /// The block groups; set after journal recovery.
     groups: SetOnce<Arc<Groups>>,
+    /// One change of the label at a time, so that the backups say what the superblock says.
+    #[pin]
+    pub(super) labelling: Mutex<()>,
     #[pin]
     superblock: Mutex<SuperBuffer>,
     #[pin]
@@ -157,6 +160,7 @@ impl SuperInfo {
                 place_noted: AtomicBool::new(false),
                 inodes <- inode::Shared::new(),
                 groups: SetOnce::new(),
+                labelling <- new_mutex!((), "ext4rs::labelling"),
                 superblock <- new_mutex!(superblock, "ext4rs::superblock"),
                 options <- new_spinlock!(options, "ext4rs::options"),
                 switches,

@@ -19,7 +19,7 @@
 //!
 //! # Lock order
 //!
-//! journal handle, superblock mutex, options and health spinlocks (innermost).
+//! label mutex, journal handle, superblock mutex, options and health spinlocks (innermost).
 //!
 //! [`mount`]: mount::fill
 //! [`unmount`]: unmount::close
@@ -31,6 +31,7 @@ pub(crate) mod errortags;
 pub(crate) mod groups;
 pub(crate) mod health;
 pub(crate) mod info;
+pub(crate) mod label;
 pub(crate) mod last_mounted;
 pub(crate) mod mount;
 pub(crate) mod ops;

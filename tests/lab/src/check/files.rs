@@ -335,6 +335,42 @@ pub fn journal_erased(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     Ok(String::new())
 }
 
+/// `FS_IOC_SETFSLABEL` and `FS_IOC_GETFSLABEL`: sets superblock and backups, and nothing that is no
+/// label or comes through a read-only mount.
+pub fn label(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    s.fresh(lab, "512M", "-L before")?;
+    s.sh(
+        lab,
+        r#"label() { perl -e 'open F, "<", $ARGV[0] or die; my $x = "\0" x 256;
+            ioctl(F, 0x81009431, $x) or die "get: $!\n"; print $x =~ s/\0.*//sr, "\n"' $1; }
+        relabel() { perl -e 'open F, "<", $ARGV[0] or die; my $x = pack("a256", $ARGV[1]);
+            ioctl(F, 0x41009432, $x) or die "set: $!\n"' "$1" "$2"; }
+        refused() {
+            said=$(relabel "$1" "$2" 2>&1) && { echo "'$2' is taken"; exit 1; }
+            case "$said" in *"$3"*) ;; *) echo "'$2': $said"; exit 1;; esac
+        }
+        is() { [ "$2" = "$3" ] || { echo "$1: found '$2', expected '$3'"; exit 1; }; }
+        mount -t $FS $DEV /mnt && mkdir /mnt/d || exit 1
+        is 'as made' "$(label /mnt)" before
+        relabel /mnt/d sixteen_letters_ || exit 1
+        is 'longest' "$(label /mnt)" sixteen_letters_
+        refused /mnt seventeen_letters 'Invalid argument'
+        mkdir /tmp/bind && mount --bind -o ro /mnt /tmp/bind || exit 1
+        refused /tmp/bind other 'Read-only file system'
+        umount /tmp/bind
+        relabel /mnt short || exit 1
+        is 'shorter' "$(label /mnt)" short
+        umount /mnt || exit 1
+        for at in 0 32768 98304; do
+            superblock=; [ $at = 0 ] || superblock="-o superblock=$at"
+            found=$(dumpe2fs $superblock -h $DEV 2>/dev/null | sed -n 's/.*volume name: *//p')
+            is "superblock in block $at" "$found" short
+        done"#,
+    )?;
+    s.e2fsck()?;
+    Ok(String::new())
+}
+
 /// Runs a program of the guest's on a small disk; returns its last line.
 fn on_a_small_disk(lab: &Lab<'_>, s: &mut Session, program: &str) -> Result<String> {
     s.fresh(lab, "96M", "-N 2000")?;

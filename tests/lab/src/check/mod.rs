@@ -128,6 +128,7 @@ const OWN: &[GuestCheck] = &[("tracepoints", tracepoints::tracepoints)];
 const DEBUG: &[GuestCheck] = &[
     ("KUnit", debug::kunit),
     ("journal erased", files::journal_erased),
+    ("label", files::label),
     ("stress", debug::stress),
     ("failing memory", faults::memory),
     ("failing requests", faults::requests),
@@ -148,6 +149,7 @@ const SHORT: &[GuestCheck] = &[
     ("debug kernel: fsx", files::fsx),
     ("debug kernel: tracepoints", tracepoints::tracepoints),
     ("debug kernel: journal erased", files::journal_erased),
+    ("debug kernel: label", files::label),
     ("debug kernel: lockdep watches", debug::lockdep),
     ("debug kernel: leaks", debug::leaks),
 ];
