@@ -396,7 +396,7 @@ impl<'a> MapperEnv for InodeEnv<'a> {
         })
     }
 
-    fn unallocate(&self, _data: &mut InodeData, handle: &mut Handle<'a>, run: Run) {
+    fn unallocate(&self, data: &mut InodeData, handle: &mut Handle<'a>, run: Run) {
         let blocks = alloc::Run {
             start: run.start,
             len: run.len,
@@ -404,7 +404,9 @@ impl<'a> MapperEnv for InodeEnv<'a> {
         let groups = self.inode.sb().info().groups();
         let taken_back = groups.and_then(|groups| alloc::unallocate_blocks(groups, handle, blocks));
         self.inode.sub_bytes(bytes(run.len));
-        if taken_back.is_err() {
+        // The failed insertion has written the inode with these blocks in its count.
+        let written = super::write_inode(self.inode, data, handle);
+        if taken_back.and(written).is_err() {
             crate::fs_err!(
                 self.inode.sb(),
                 "inode #{}: cannot take back the allocation of {} blocks at {}",

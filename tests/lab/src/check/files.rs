@@ -395,6 +395,27 @@ pub fn splits_on_a_full_disk(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     on_a_small_disk(lab, s, "split")
 }
 
+/// Space for the data and none for the node that its extent needs: the file keeps no trace of it.
+pub fn no_room_for_a_node(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    s.fresh(lab, "64M", "-m 0")?;
+    let text = s.sh(
+        lab,
+        "mount -t $FS $DEV /mnt && cd /mnt || exit 1
+        # Four extents fill the root.
+        for at in 0 8192 16384 24576; do fallocate -o $at -l 4096 many || exit 1; done
+        fallocate -l 12288 spare
+        i=0; size=33554432
+        while [ $size -ge 4096 ]; do
+            fallocate -l $size fill$i 2>/dev/null && i=$((i + 1)) || size=$((size / 2))
+        done
+        rm spare && sync
+        fallocate -o 40960 -l 12288 many && echo taken || echo refused
+        cd / && umount /mnt",
+    )?;
+    s.e2fsck()?;
+    Ok(text.lines().last().unwrap_or_default().to_owned())
+}
+
 /// fio writes through write(2) and through mmap, each verified after the page
 /// cache was dropped.
 pub fn fio(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
