@@ -164,7 +164,7 @@ impl DirWriter for DirEdit<'_, '_> {
 
     fn set_indexed(&mut self) {
         let info = self.dir.info();
-        // Written back with the directory's times, in the same operation.
+        // The caller writes the inode, also where adding the name fails after this.
         info.set_flags(info.flags() | flags::INDEX);
     }
 }

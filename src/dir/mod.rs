@@ -59,7 +59,13 @@ pub(crate) fn add(
     }
     let file_type = file_type::from_mode(inode.mode());
     let mut blocks = DirEdit::new(dir, operation);
-    dirblock::add(&mut blocks, &format(dir), name, inode.ino(), file_type)?;
+    let added = dirblock::add(&mut blocks, &format(dir), name, inode.ino(), file_type);
+    if added.is_err() {
+        // The directory may have got an index on the way to a block that was not there. Where this
+        // fails the journal has aborted, and nothing of it will be seen.
+        let _ = inode::write_inode_unlocked(dir, operation);
+        return added;
+    }
     changed(dir, operation)
 }
 

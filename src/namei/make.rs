@@ -2,7 +2,7 @@
 
 //! New names: for new inodes, and for one that has a name already.
 
-use super::{count_child, has_room_for_child, start, LINK_MAX};
+use super::{count_child, has_room_for_child, start, uncount_child, LINK_MAX};
 use crate::format::inode::mode;
 use crate::inode::create::{abandon, new_inode, Birth};
 use crate::jbd_glue::{credits, Operation};
@@ -31,11 +31,14 @@ pub(super) fn make(dentry: &Dentry<Ext4>, birth: &Birth<'_>) -> Result {
         let inode = new_inode(birth, &mut operation, &mut given_up)?;
         let named = furnish(birth, &inode, &mut operation).and_then(|()| {
             if is_dir {
+                // Before, so that the directory is written once.
                 count_child(parent);
             }
             dir::add(parent, birth.name, &inode, &mut operation).inspect_err(|_| {
                 if is_dir {
-                    super::uncount_child(parent);
+                    uncount_child(parent);
+                    // As in `dir::add`.
+                    let _ = inode::write_inode_unlocked(parent, &mut operation);
                 }
             })
         });

@@ -416,6 +416,40 @@ pub fn no_room_for_a_node(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     Ok(text.lines().last().unwrap_or_default().to_owned())
 }
 
+/// Directories that are full of names get an index, or a child, with one and with two blocks left:
+/// where that fails, what was done until then is whole.
+pub fn directories_on_a_full_disk(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    s.fresh(lab, "24M", "-m 0 -N 2048")?;
+    let text = s.sh(
+        lab,
+        r#"mount -t $FS -o noatime $DEV /mnt && cd /mnt || exit 1
+        name=$(printf '%0195d' 0)
+        for d in $(seq 24); do
+            (mkdir d$d && cd d$d && touch $(for i in $(seq 11 29); do echo $name$i; done)) || exit 1
+        done
+        for i in $(seq 72); do fallocate -l 4096 spare$i || exit 1; done
+        i=0; size=16777216
+        while [ $size -ge 4096 ]; do
+            fallocate -l $size fill$i 2>/dev/null && i=$((i + 1)) || size=$((size / 2))
+        done
+        refused=0; spare=0
+        free() { for i in $(seq $1); do spare=$((spare + 1)); rm spare$spare; done; sync; }
+        for d in $(seq 24); do
+            free $((d % 3 + 1))
+            if [ $((d % 2)) = 0 ]; then mkdir d$d/${name}30; else touch d$d/${name}30; fi 2>/dev/null ||
+                refused=$((refused + 1))
+        done
+        cd / && umount /mnt && echo $refused"#,
+    )?;
+    let refused = text.lines().last().unwrap_or_default();
+    s.e2fsck()?;
+    ensure!(
+        refused.parse::<u32>().is_ok_and(|n| (4..24).contains(&n)),
+        "{refused} of 24 refused"
+    );
+    Ok(format!("{refused} of 24 refused"))
+}
+
 /// fio writes through write(2) and through mmap, each verified after the page
 /// cache was dropped.
 pub fn fio(lab: &Lab<'_>, s: &mut Session) -> Result<String> {

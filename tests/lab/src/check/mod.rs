@@ -97,6 +97,7 @@ const GUEST: &[GuestCheck] = &[
     ("discards", files::discards),
     ("full disk", files::full_disk),
     ("full disk: no room for a node", files::no_room_for_a_node),
+    ("full disk: directories", files::directories_on_a_full_disk),
     ("full disk: splits", files::splits_on_a_full_disk),
     ("fio with verify", files::fio),
     ("fsx", files::fsx),
