@@ -79,7 +79,7 @@ impl Position {
 /// The sorted extents, and how many of their blocks are delayed.
 #[derive(Default)]
 pub(super) struct Leaves {
-    leaves: KVec<Leaf>,
+    leaves: KVVec<Leaf>,
     extents: usize,
     delayed: u32,
 }

@@ -30,7 +30,7 @@ impl Need {
 #[derive(Default)]
 pub struct Spare {
     leaf: KVec<Extent>,
-    directory: KVec<Leaf>,
+    directory: KVVec<Leaf>,
 }
 
 impl Spare {
@@ -49,7 +49,7 @@ impl Spare {
             self.leaf = KVec::with_capacity(need.leaf, GFP_KERNEL)?;
         }
         if self.directory.capacity() < need.directory {
-            self.directory = KVec::with_capacity(need.directory, GFP_KERNEL)?;
+            self.directory = KVVec::with_capacity(need.directory, GFP_KERNEL)?;
         }
         Ok(())
     }
@@ -67,7 +67,7 @@ impl Spare {
     }
 
     /// An empty directory.
-    pub(super) fn take_directory(&mut self) -> KVec<Leaf> {
+    pub(super) fn take_directory(&mut self) -> KVVec<Leaf> {
         let mut directory = core::mem::take(&mut self.directory);
         directory.clear();
         directory
@@ -79,7 +79,7 @@ impl Spare {
     }
 
     /// As [`Spare::keep_leaf`]; the leaves in it were moved out.
-    pub(super) fn keep_directory(&mut self, directory: KVec<Leaf>) {
+    pub(super) fn keep_directory(&mut self, directory: KVVec<Leaf>) {
         self.directory = directory;
     }
 }
