@@ -8,7 +8,7 @@
 
 pub(crate) mod blocks;
 
-use crate::dirblock::{self, file_type, DirBlocks, Format, Position};
+use crate::dirblock::{self, file_type, Format, Position};
 use crate::format::geometry::BLOCK_BITS;
 use crate::format::units::InodeNumber;
 use crate::jbd_glue::Operation;
@@ -145,6 +145,7 @@ pub(crate) fn iterate(file: &DirFile<Ext4>, ctx: &mut DirContext) -> Result {
     let mut position = Position {
         cookie: ctx.pos(),
         skip: u32::try_from(file.taken()).unwrap_or(0),
+        short: file.has_short_positions(),
     };
     let read = dirblock::read_dir(
         &DirView(dir),
@@ -164,11 +165,13 @@ pub(crate) fn iterate(file: &DirFile<Ext4>, ctx: &mut DirContext) -> Result {
 pub(crate) fn end_position(file: &DirFile<Ext4>) -> u64 {
     let dir = file.inode();
     let view = DirView(dir);
-    // As `read_dir` decides.
-    if view.is_indexed() || (format(dir).makes_index && view.blocks() == 1) {
-        dirblock::END
-    } else {
-        dir.size().max(1 << BLOCK_BITS)
+    match (
+        dirblock::is_by_hash(&view, &format(dir)),
+        file.has_short_positions(),
+    ) {
+        (true, false) => dirblock::END,
+        (true, true) => dirblock::SHORT_END,
+        (false, _) => dir.size().max(1 << BLOCK_BITS),
     }
 }
 

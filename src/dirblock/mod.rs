@@ -41,7 +41,7 @@ pub use directory::{is_empty, lookup, parent, DirBlocks, DirWriter, Format, Foun
 pub use entry::{file_type, Entry, Layout, NAME_MAX};
 pub use hash::{Algorithm, Hasher, NameHash};
 pub use index::{Node, NodeKind, RootInfo};
-pub use read::{read_dir, Emit, Position, END};
+pub use read::{is_by_hash, read_dir, Emit, Position, END, SHORT_END};
 
 /// Blocks of the directory that [`add`] dirties, at the most.
 pub const ADD_BLOCKS: u32 = 5;

@@ -4,7 +4,8 @@
 //!
 //! Positions are cookies that user space keeps, over telldir and NFS. Where entries can move
 //! (indexed directories, and those of one block, which may become indexed) the cookie is the
-//! name's hash and entries come in its order; elsewhere it is the entry's byte position.
+//! name's hash and entries come in its order; elsewhere it is the entry's byte position. For readers
+//! who keep 31 bits only, the cookie is the upper half of the hash.
 
 use super::directory::{next_leaf, probe, read_leaf, read_node, DirBlocks, Format, ROOT};
 use super::entry::{file_type, Entry, Layout, HEADER_SIZE};
@@ -18,6 +19,8 @@ use kernel::prelude::*;
 
 /// The cookie behind the last entry, in hash order.
 pub const END: u64 = i64::MAX as u64;
+/// As [`END`], for readers who keep 31 bits.
+pub const SHORT_END: u64 = i32::MAX as u64;
 
 /// Where reading goes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +30,28 @@ pub struct Position {
     /// How many entries with exactly this cookie were given already: names can share a hash.
     /// Lives with the open file; 0 after a seek.
     pub skip: u32,
+    /// Cookies have 31 bits.
+    pub short: bool,
+}
+
+impl Position {
+    /// The hash of a cookie, as far as the cookie has it.
+    fn hash(&self) -> u64 {
+        match self.cookie {
+            SHORT_END.. if self.short => END,
+            cookie if self.short => cookie << 32,
+            cookie => cookie,
+        }
+    }
+
+    /// The cookie of a hash.
+    fn short_or_long(&self, hash: u64) -> u64 {
+        if self.short {
+            hash >> 32
+        } else {
+            hash
+        }
+    }
 }
 
 /// What a directory's reader gets for each entry: cookie, name, inode, type (a value of
@@ -56,11 +81,16 @@ pub fn read_dir<D: DirBlocks>(
     position: &mut Position,
     mut emit: impl Emit,
 ) -> Result {
-    if dir.is_indexed() || (format.makes_index && dir.blocks() == 1) {
+    if is_by_hash(dir, format) {
         read_by_hash(dir, format, position, &mut emit)
     } else {
         read_by_place(dir, &format.layout, position, &mut emit)
     }
+}
+
+/// Whether positions in the directory are hashes, and end with [`END`] or [`SHORT_END`].
+pub fn is_by_hash<D: DirBlocks>(dir: &D, format: &Format) -> bool {
+    dir.is_indexed() || (format.makes_index && dir.blocks() == 1)
 }
 
 fn read_by_place<D: DirBlocks>(
@@ -129,7 +159,7 @@ impl<B: MetaBlock> Batch<B> {
         at: LogicalBlock,
         entries: impl Iterator<Item = Result<Entry<'a>, Problem>>,
         hasher: &Hasher,
-        from: u64,
+        position: &Position,
     ) -> Result {
         let block = self.blocks.len() as u32;
         for entry in entries {
@@ -139,7 +169,8 @@ impl<B: MetaBlock> Batch<B> {
                 b".." => DOTDOT,
                 name => cookie(hasher.hash(name)),
             };
-            if cookie < from {
+            let cookie = position.short_or_long(cookie);
+            if cookie < position.cookie {
                 continue;
             }
             let item = Item {
@@ -163,10 +194,10 @@ impl<B: MetaBlock> Batch<B> {
         layout: &Layout,
         hasher: &Hasher,
         at: LogicalBlock,
-        from: u64,
+        position: &Position,
     ) -> Result {
         let block = read_leaf(dir, layout, at)?;
-        self.add(dir, at, layout.entries(block.bytes()), hasher, from)?;
+        self.add(dir, at, layout.entries(block.bytes()), hasher, position)?;
         self.blocks.push(block, GFP_KERNEL)?;
         Ok(())
     }
@@ -187,10 +218,8 @@ impl<B: MetaBlock> Batch<B> {
         let mut already = position.skip;
         for item in items.iter() {
             if item.cookie != position.cookie {
-                *position = Position {
-                    cookie: item.cookie,
-                    skip: 0,
-                };
+                position.cookie = item.cookie;
+                position.skip = 0;
                 already = 0;
             }
             if already > 0 {
@@ -220,34 +249,33 @@ fn read_by_hash<D: DirBlocks>(
 ) -> Result {
     let layout = &format.layout;
     let mut batch = Batch::new()?;
-    while position.cookie < END {
-        let from = position.cookie;
+    while position.hash() < END {
         let next = if dir.is_indexed() {
-            collect(dir, format, from, &mut batch)?
+            collect(dir, format, position, &mut batch)?
         } else {
-            batch.add_leaf(dir, layout, &format.hasher, ROOT, from)?;
+            batch.add_leaf(dir, layout, &format.hasher, ROOT, position)?;
             None
         };
         if !batch.give(position, emit) {
             return Ok(());
         }
-        *position = Position {
-            cookie: next.map_or(END, |major| cookie(NameHash { major, minor: 0 })),
-            skip: 0,
-        };
+        let next = next.map_or(END, |major| cookie(NameHash { major, minor: 0 }));
+        position.cookie = position.short_or_long(next);
+        position.skip = 0;
     }
     Ok(())
 }
 
-/// Collects the entries of the leaf where the cookie `from` lies, and of those that continue it;
+/// Collects the entries of the leaf where `position` lies, and of those that continue it;
 /// gives the lowest hash of the leaf after them.
 fn collect<D: DirBlocks>(
     dir: &D,
     format: &Format,
-    from: u64,
+    position: &Position,
     batch: &mut Batch<D::Block>,
 ) -> Result<Option<u32>> {
     let layout = &format.layout;
+    let from = position.hash();
     let (mut path, hasher) = probe(dir, format, |_| major(from))?;
     if from <= DOTDOT {
         let root = read_node(dir, layout, NodeKind::Root, ROOT)?;
@@ -260,11 +288,11 @@ fn collect<D: DirBlocks>(
                 ..entry
             })
         });
-        batch.add(dir, ROOT, dots.into_iter(), &hasher, from)?;
+        batch.add(dir, ROOT, dots.into_iter(), &hasher, position)?;
         batch.blocks.push(root, GFP_KERNEL)?;
     }
     loop {
-        batch.add_leaf(dir, layout, &hasher, path.leaf, from)?;
+        batch.add_leaf(dir, layout, &hasher, path.leaf, position)?;
         let Some(hash) = next_leaf(dir, layout, &mut path)? else {
             return Ok(None);
         };

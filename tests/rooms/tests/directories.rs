@@ -153,8 +153,23 @@ fn formats() -> Vec<Format> {
 
 /// Reads all, `step` entries at a time, and checks that each comes once.
 fn read_all(dir: &MemDir, format: &Format, step: usize) -> BTreeMap<Vec<u8>, InodeNumber> {
+    let long = read_all_from(dir, format, step, Position::default());
+    let short = Position {
+        short: true,
+        ..Position::default()
+    };
+    assert_eq!(read_all_from(dir, format, step, short), long);
+    long
+}
+
+fn read_all_from(
+    dir: &MemDir,
+    format: &Format,
+    step: usize,
+    mut position: Position,
+) -> BTreeMap<Vec<u8>, InodeNumber> {
     let mut all = BTreeMap::new();
-    let mut position = Position::default();
+    let short = position.short;
     loop {
         let before = all.len();
         let mut cookies = Vec::new();
@@ -166,6 +181,7 @@ fn read_all(dir: &MemDir, format: &Format, step: usize) -> BTreeMap<Vec<u8>, Ino
                 if cookies.len() == step {
                     return false;
                 }
+                assert!(!short || cookie < dirblock::SHORT_END);
                 cookies.push(cookie);
                 let twice = all.insert(name.to_vec(), ino);
                 assert_eq!(twice, None, "{:?}", String::from_utf8_lossy(name));
