@@ -31,10 +31,10 @@ use crate::{
         iomap::zero_range,
     },
     mapper::{
-        convert_unwritten, make_way, remove_blocks, shift_blocks, unwrite_blocks, Intent,
-        Operation, Shift,
+        convert_unwritten, make_way, release_delayed, remove_blocks, shift_blocks, unwrite_blocks,
+        Intent, Operation, Shift,
     },
-    truncate, Ext4,
+    patience, superblock, truncate, Ext4,
 };
 use core::ops::Range;
 use kernel::prelude::*;
@@ -86,8 +86,14 @@ fn fill(inode: &Inode<Ext4>, mode: AllocateMode, range: Range<u64>) -> Result {
     if mode.zeroes() || mode.writes_zeroes() {
         let _cache = inode.invalidate_lock();
         let whole = clear(inode, range.clone())?;
-        truncate::with_handle(inode, Operation::Remove, |env, handle| {
-            unwrite_blocks(env, whole, handle)
+        // No folio is left that would ever be written to delayed blocks there.
+        let release = || release_delayed(&InodeEnv::new(inode), whole.clone());
+        patience::without_memory(release, || true)?;
+        // A split may find no space, and what is unwritten by then stays so.
+        superblock::with_space(inode.sb(), || {
+            truncate::with_handle(inode, Operation::Remove, |env, handle| {
+                unwrite_blocks(env, whole.clone(), handle)
+            })
         })?;
     }
     allocate(inode, range.clone())?;
@@ -143,6 +149,9 @@ fn clear(inode: &Inode<Ext4>, range: Range<u64>) -> Result<Range<LogicalBlock>> 
     zero_range::<Report, Valid>(inode, range.start..first.min(size))?;
     zero_range::<Report, Valid>(inode, last..end.min(size).max(last))?;
     inode.truncate_cache_range(first..last);
+    // A large folio at an edge stays, and one that is mapped may have become dirty again as a whole:
+    // it must not be on its way to blocks that are another file's by then.
+    inode.write_and_wait(first..last)?;
     Ok(blocks_of(first..last))
 }
 

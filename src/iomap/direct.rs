@@ -69,6 +69,10 @@ pub(crate) fn write(write: &mut Transfer<'_, Ext4>) -> Result<usize> {
     }
     let inode = write.file().inode();
     let start = write.pos();
+    if write.nowait() {
+        // Waiting for the device comes next.
+        return if done > 0 { Ok(done) } else { Err(EAGAIN) };
+    }
     let cached = match write::write_to_cache(write) {
         Ok(cached) => cached,
         Err(_) if done > 0 => return Ok(done),
@@ -192,15 +196,20 @@ impl DirectEnd for DirectWriteEnd {
         if unwritten || range.end > inode.info().disk_size() {
             inode.sb().info().errortags.pass(Tag::DirectDone)?;
         }
-        // Only a write that holds the rwsem for writing, and waits, gets past the end.
-        if range.end > inode.size() {
-            inode.set_size(range.end);
-        }
+        let end = range.end;
         let finished = Finished {
             range,
             unwritten,
             outcome: Ok(()),
         };
-        record(inode, &finished, false)
+        let recorded = record(inode, &finished, inode.size().max(end), false);
+        // Only a write that holds the rwsem for writing, and waits, gets past the end. Now, as
+        // readers take no lock, and would find zeros there before; also where it failed after the
+        // size was on record.
+        let size = inode.info().disk_size();
+        if end > inode.size() && size > inode.size() {
+            inode.set_size(size);
+        }
+        recorded
     }
 }

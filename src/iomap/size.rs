@@ -33,7 +33,7 @@ use kernel::prelude::*;
 pub(crate) use crate::mapper::size::block_end;
 
 /// Data up to byte `end` has reached the device: moves the on-disk size there, as far as the file
-/// reaches; further where that is all that a pending grow has waited for (`ends_grow`). Takes
+/// reaches (`size`); further where that is all that a pending grow has waited for (`ends_grow`). Takes
 /// `i_data_sem` for write.
 ///
 /// # Errors
@@ -43,13 +43,14 @@ pub(super) fn written(
     inode: &Inode<Ext4>,
     handle: &mut Operation<'_>,
     end: u64,
+    size: u64,
     ends_grow: bool,
 ) -> Result {
     let info = inode.info();
     let mut data = info.data.write();
     let aim = ends_grow.then(|| info.with_growth(|grow| grow.done()));
     let old = info.disk_size();
-    let Some(new) = size::size_after_write(old, inode.size(), end, aim) else {
+    let Some(new) = size::size_after_write(old, size, end, aim) else {
         return Ok(());
     };
     info.set_disk_size(&mut data, new);
@@ -122,7 +123,7 @@ pub(crate) fn before_direct(inode: &Inode<Ext4>, start: u64) -> Result {
 fn zero_behind(inode: &Inode<Ext4>, range: Range<u64>) -> Result {
     let zeroed = zero_range::<Report, Valid>(inode, range);
     if zeroed.is_err() {
-        inode.info().growth(|grow| grow.withdraw());
+        withdraw(inode);
     }
     zeroed.map(|_| ())
 }
@@ -134,5 +135,12 @@ pub(crate) fn write_tail(inode: &Inode<Ext4>) {
         // An error stays with the mapping, for the next fsync.
         let _ = inode.start_writing_all(tail);
     }
-    inode.info().growth(|grow| grow.withdraw());
+    withdraw(inode);
+}
+
+/// The end of a grow that did not come so far: whatever waited for it goes on.
+fn withdraw(inode: &Inode<Ext4>) {
+    if inode.info().growth(|grow| grow.withdraw()) {
+        inode.info().completions().resume(inode);
+    }
 }

@@ -123,7 +123,8 @@ pub(super) fn write_to_cache(write: &mut Transfer<'_, Ext4>) -> Result<usize> {
     }
     let (pos, size) = (write.pos(), inode.size());
     let end = pos.saturating_add(len as u64);
-    if nowait && end > size::block_end(size) && (pos > size || size::block_end(size) != size) {
+    let passes_tail = end > size::block_end(size) && size::block_end(size) != size;
+    if nowait && (pos > size || passes_tail) {
         // The last block would have to be read, or sent to the device.
         return Err(EAGAIN);
     }

@@ -98,12 +98,12 @@ impl<F: FileSystem> File<F> {
         }
     }
 
-    /// Whether each change is to be on disk before the call returns (`O_SYNC`, a synchronous
-    /// file or file system).
+    /// Whether each change is to be on disk before the call returns (`O_SYNC` and `O_DSYNC`, a
+    /// synchronous file or file system).
     pub(crate) fn is_sync(&self) -> bool {
         // SAFETY: The file is open; the flag is looked at once.
         let flags = unsafe { (*self.as_ptr()).f_flags };
-        flags & bindings::O_SYNC == bindings::O_SYNC || self.inode().is_sync()
+        flags & bindings::O_SYNC != 0 || self.inode().is_sync()
     }
 
     /// `fsync()`'s first half: starts and awaits writeback of `range`, and reports errors that
@@ -473,6 +473,8 @@ unsafe extern "C" fn mmap_prepare<T: RegularFile>(desc: *mut bindings::vm_area_d
 }
 
 fn open<T: RegularFile>(inode: &Inode<T::Fs>, file: &File<T::Fs>) -> Result {
+    // SAFETY: The VFS opens this file of this inode.
+    to_result(unsafe { bindings::generic_file_open(inode.as_ptr(), file.as_ptr()) })?;
     T::open(inode, file)
 }
 

@@ -145,7 +145,12 @@ unsafe extern "C" fn writeback_submit<W: Writeback>(
         let start = (*ioend).io_offset.max(0) as u64;
         let end = start.saturating_add((*ioend).io_size as u64);
         let unwritten = u32::from((*ioend).io_flags) & bindings::IOMAP_IOEND_UNWRITTEN != 0;
-        let submit = || bindings::iomap_ioend_writeback_submit(wpc, error);
+        // An error is that of another folio, which has been told so: what is in the ioend has its
+        // blocks, and goes there.
+        let submit = || match (bindings::iomap_ioend_writeback_submit(wpc, 0), error) {
+            (submitted, 0) => submitted,
+            (_, error) => error,
+        };
         if W::is_awaited(inode, start..end) {
             complete_in_worker::<W>(&mut *ioend);
         } else if !unwritten && !W::needs_task(inode, end) {

@@ -113,11 +113,13 @@ impl PendingGrow {
     }
 
     /// The end of a grow, whose tail was sent to the device if its folio was dirty: if it has not
-    /// gone there now, the grow did not come so far, and is none.
-    pub fn withdraw(&mut self) {
-        if self.stage != Stage::InFlight {
-            self.stage = Stage::None;
+    /// gone there now, the grow did not come so far, and is none. Returns whether completions may
+    /// have [waited](Self::holds_back) for it.
+    pub fn withdraw(&mut self) -> bool {
+        if self.stage == Stage::InFlight {
+            return false;
         }
+        core::mem::replace(&mut self.stage, Stage::None) == Stage::Dirty
     }
 
     /// The tail's folio is locked, and before it is unlocked it will be dirty, with a tail that is

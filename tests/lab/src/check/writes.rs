@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Writes that come half-way, or are looked at there. In the debug kernel, whose module can hold
+//! tasks up and let them fail (`errortag`).
+
+use super::session::Session;
+use super::Lab;
+use anyhow::Result;
+
+/// A reader of a file that grows by direct writes never sees the new part before its data.
+pub fn direct_append(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    s.fresh(lab, "64M", "")?;
+    s.sh(
+        lab,
+        r#"set -e
+        tag=/sys/fs/ext4rs/$DISK/errortag/convert
+        mount -t $FS $DEV /mnt; cd /mnt
+        head -c 4096 /dev/zero | tr '\0' a > /tmp/a
+        cp /tmp/a file; sync
+        echo 'hold 20000 1' > $tag
+        dd if=/tmp/a of=file bs=4096 seek=1 oflag=direct conv=notrunc 2>/dev/null &
+        sleep 2
+        early=$(tr -d a < file | wc -c)
+        echo off > $tag; wait
+        late=$(tr -d a < file | wc -c)
+        [ $(stat -c %s file) = 8192 ]; cd /; umount /mnt
+        [ $early = 0 ] && [ $late = 0 ] || { echo "other bytes: $early, $late"; exit 1; }"#,
+    )?;
+    s.e2fsck()?;
+    Ok(String::new())
+}
+
+/// Where a block cannot be had for one part of a file, the other parts are written all the same.
+pub fn mapping_fails(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    s.expected = vec!["this data is lost".into()];
+    s.fresh(lab, "64M", "")?;
+    s.sh(
+        lab,
+        r#"set -e
+        tag=/sys/fs/ext4rs/$DISK/errortag/map_allocate
+        put() { head -c 4096 /dev/zero | tr '\0' $1 | dd of=file bs=4096 seek=$2 conv=notrunc 2>/dev/null; }
+        mount -t $FS $DEV /mnt; cd /mnt
+        put 1 0; sync
+        put 2 0; put 3 10
+        echo 'fail 28 4' > $tag
+        if sync file 2>/dev/null; then echo 'nothing is said of the loss'; exit 1; fi
+        echo off > $tag
+        echo 3 > /proc/sys/vm/drop_caches
+        first=$(head -c 4096 file | tr -d 2 | wc -c)
+        cd /; umount /mnt
+        [ $first = 0 ] || { echo 'what was overwritten is lost'; exit 1; }"#,
+    )?;
+    s.e2fsck()?;
+    Ok(String::new())
+}
+
+/// Zeroing a range that the disk has no room for keeps nothing reserved.
+pub fn zeroing_without_space(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    s.fresh(lab, "48M", "-m 0")?;
+    s.sh(
+        lab,
+        r#"set -e
+        mount -t $FS $DEV /mnt; cd /mnt
+        truncate -s 64M file
+        dd if=/dev/urandom of=file bs=1M seek=60 count=4 conv=notrunc 2>/dev/null
+        if fallocate -z -o 0 -l 64M file 2>/dev/null; then echo 'there is room'; exit 1; fi
+        [ $(dd if=file bs=1M skip=60 2>/dev/null | tr -d '\0' | wc -c) = 0 ]
+        cd /; umount /mnt"#,
+    )?;
+    s.e2fsck()?;
+    Ok(String::new())
+}
+
+/// `fallocate()` with `O_DSYNC` has committed when it returns.
+pub fn allocation_is_synchronous(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    s.expected = vec!["borting journal".into()];
+    s.fresh(lab, "64M", "")?;
+    s.sh(
+        lab,
+        r#"set -e
+        mount -t $FS -o commit=600 $DEV /mnt
+        touch /mnt/file; sync
+        perl -e 'use Fcntl; sysopen(F, "/mnt/file", O_RDWR | 010000) or die;
+            syscall(285, fileno(F), 0, 0, 1 << 20) == 0 or die "fallocate: $!\n";
+            open(D, "<", "/mnt"); my $log = pack("L", 2); ioctl(D, 0x8004587d, $log) or die "shutdown: $!\n"'
+        umount /mnt; mount -t $FS $DEV /mnt
+        size=$(stat -c %s /mnt/file); umount /mnt
+        [ $size = 1048576 ] || { echo "$size bytes"; exit 1; }"#,
+    )?;
+    s.e2fsck()?;
+    Ok(String::new())
+}
