@@ -327,9 +327,13 @@ fn find_in<D: DirBlocks>(
     Ok(found.map(|entry| Found::new(at, block, entry)))
 }
 
-/// The inode that `..` leads to.
+/// The inode that `..` leads to. The block that says so was checked.
 pub fn parent<D: DirBlocks>(dir: &D, format: &Format) -> Result<InodeNumber> {
-    let block = dir.read(ROOT)?;
+    let block = if dir.is_indexed() {
+        read_node(dir, &format.layout, NodeKind::Root, ROOT)?
+    } else {
+        read_leaf(dir, &format.layout, ROOT)?
+    };
     let dots = format.layout.dots(block.bytes());
     let (_, dotdot) = dots.map_err(|problem| dir.report(ROOT, problem))?;
     Ok(dotdot.inode)

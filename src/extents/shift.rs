@@ -43,8 +43,9 @@ fn move_all<S: TreeSpace>(
     which: Range<usize>,
     distance: Distance,
 ) -> Result<bool> {
-    // The leaf, and the keys above it.
-    if !ensure_credits(space, u32::from(path.depth()), 0, 0)? {
+    // The leaf, the keys above it, and those in the inode.
+    let blocks = u32::from(path.depth()).saturating_add(1);
+    if !ensure_credits(space, blocks, 0, 0)? {
         return Ok(false);
     }
     Edit::plan_move(space, root, path, which, distance)?.commit(space, root)?;

@@ -280,9 +280,13 @@ impl Geometry {
         ino.0 >= 1 && ino.0 <= self.inodes
     }
 
-    /// Whether `ino` may belong to a file in the tree: the root, or not reserved.
+    /// Whether `ino` may belong to a file in the tree: the root, or neither reserved nor the file
+    /// system's own.
     pub fn is_file_inode(&self, ino: InodeNumber) -> bool {
-        ino == ROOT_INODE || (ino >= self.first_inode && ino.0 <= self.inodes)
+        let reserved = ino < self.first_inode
+            || self.journal_inode == Some(ino)
+            || self.orphan_file_inode == Some(ino);
+        ino == ROOT_INODE || (!reserved && ino.0 <= self.inodes)
     }
 
     /// The group of an inode and its bit in the inode bitmap; `None` for no inode's number.

@@ -49,6 +49,22 @@ pub mod errors {
     pub const PANIC: u16 = 3;
 }
 
+/// Bits of `s_default_mount_opts` (`EXT4_DEFM_*`): what holds where nothing is asked for.
+pub mod default_option {
+    /// `grpid`.
+    pub const BSDGROUPS: u32 = 0x2;
+    /// The bits of `data=`.
+    pub const DATA_MODE: u32 = 0x60;
+    /// `data=journal`, of those.
+    pub const DATA_JOURNAL: u32 = 0x20;
+    /// `nobarrier`.
+    pub const NOBARRIER: u32 = 0x100;
+    /// `discard`.
+    pub const DISCARD: u32 = 0x400;
+    /// `nodelalloc`.
+    pub const NODELALLOC: u32 = 0x800;
+}
+
 /// Bits of `s_flags`.
 pub mod flags {
     /// Directory hashes treat name bytes as signed.

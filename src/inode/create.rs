@@ -14,7 +14,7 @@ use crate::kern::attr::IdMap;
 use crate::kern::inode::{FreshInode, Inode, NewInode};
 use crate::kern::random;
 use crate::kern::xattr::{init_security, How};
-use crate::superblock::orphan;
+use crate::superblock::{orphan, Switch};
 use crate::{acl, extents, here, superblock, xattr, Ext4};
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
@@ -117,7 +117,11 @@ pub(crate) fn new_inode(
 
 fn fill(birth: &Birth<'_>, inode: &NewInode<Ext4>, operation: &mut Operation<'_>) -> Result {
     let geo = &inode.sb().info().geometry;
-    birth.idmap.init_owner(inode, birth.dir, birth.mode);
+    if inode.sb().info().is_on(Switch::Grpid) {
+        birth.idmap.init_owner_as_bsd(inode, birth.dir, birth.mode);
+    } else {
+        birth.idmap.init_owner(inode, birth.dir, birth.mode);
+    }
     let lists = inode.inherit_acls(birth.dir)?;
     let now = inode.touch_mtime();
     inode.set_atime(now);

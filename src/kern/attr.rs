@@ -35,6 +35,14 @@ impl IdMap {
         // SAFETY: Both inodes are live, the map is valid.
         unsafe { bindings::inode_init_owner(self.as_ptr(), inode.as_ptr(), dir.as_ptr(), mode) }
     }
+
+    /// As [`init_owner`](Self::init_owner), but always with the group of `dir`, and the mode as it
+    /// is: what BSD does.
+    pub fn init_owner_as_bsd<F: FileSystem>(&self, inode: &Inode<F>, dir: &Inode<F>, mode: u16) {
+        self.init_owner(inode, dir, mode);
+        inode.set_owner(inode.uid(), dir.gid());
+        inode.set_mode(mode);
+    }
 }
 
 /// A request to change attributes (`struct iattr`), which belongs to the call it came with.

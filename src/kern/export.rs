@@ -9,7 +9,7 @@
 
 use super::fs::FileSystem;
 use super::inode::Inode;
-use super::ops::{zeroed, Table};
+use super::ops::{shim1, zeroed, Table};
 use super::super_block::SuperBlock;
 use crate::bindings;
 use crate::format::units::InodeNumber;
@@ -32,6 +32,13 @@ pub trait Export: FileSystem {
         generation: u32,
     ) -> Result<ARef<Inode<Self>>>;
 
+    /// Waits until all that was changed of `inode` is on disk: names in it, where it is a directory.
+    ///
+    /// # Errors
+    ///
+    /// Those of the journal.
+    fn commit_metadata(inode: &Inode<Self>) -> Result;
+
     /// The directory that a directory is in. No lock is held.
     fn parent(dir: &Inode<Self>) -> Result<ARef<Inode<Self>>>;
 }
@@ -43,6 +50,7 @@ pub const fn operations<F: Export>() -> ExportTable {
         fh_to_dentry: Some(fh_to_dentry::<F>),
         fh_to_parent: Some(fh_to_parent::<F>),
         get_parent: Some(get_parent::<F>),
+        commit_metadata: Some(shim1(&F::commit_metadata)),
         ..zeroed()
     })
 }

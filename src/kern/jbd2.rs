@@ -28,7 +28,8 @@ pub(crate) type Tid = bindings::tid_t;
 /// What wants to know of a committed transaction.
 pub(crate) trait CommitHook: Send + Sync + 'static {
     /// Called in the journal thread after transaction `tid` is on disk. May sleep and take group
-    /// locks; starts no handle.
+    /// locks; starts no handle. Not called once the journal has aborted: jbd2 ends transactions
+    /// then that never reach the disk.
     fn committed(&self, tid: Tid);
 
     /// The bytes of block `at`, of which [`Journal::seal_at_commit`] was told, are about to go
@@ -158,8 +159,16 @@ impl<H: CommitHook> Journal<H> {
     ) {
         // SAFETY: `j_private` is our hook by the type invariant; the transaction is valid during
         // the callback.
-        let (hook, tid) = unsafe { (&*(*journal).j_private.cast::<H>(), (*transaction).t_tid) };
-        hook.committed(tid);
+        let (hook, tid, flags) = unsafe {
+            (
+                &*(*journal).j_private.cast::<H>(),
+                (*transaction).t_tid,
+                (&raw const (*journal).j_flags).read_volatile(),
+            )
+        };
+        if flags & bindings::JBD2_ABORT as c_ulong == 0 {
+            hook.committed(tid);
+        }
     }
 
     /// jbd2's call when it fixes the content of a block for a commit.
@@ -250,6 +259,15 @@ impl<H: CommitHook> Journal<H> {
             return Err(EINVAL);
         }
         Ok(())
+    }
+
+    /// Whether the journal's super block has this incompat feature.
+    pub(crate) fn has_feature(&self, incompat: u32) -> bool {
+        // SAFETY: Valid by the type invariant.
+        let used = unsafe {
+            bindings::jbd2_journal_check_used_features(self.ptr.as_ptr(), 0, 0, incompat as c_ulong)
+        };
+        used != 0
     }
 
     /// Clears features of the journal's super block: (compat, incompat).

@@ -165,8 +165,6 @@ pub struct Traits {
     pub time_gran: u32,
     /// The range of timestamps, in seconds since 1970.
     pub time_range: (i64, i64),
-    /// The largest link count.
-    pub max_links: u32,
     /// The UUID.
     pub uuid: [u8; 16],
     /// The operations.
@@ -257,7 +255,6 @@ impl<'a, F: FileSystem> NewSuperBlock<'a, F> {
             (*sb).s_time_gran = traits.time_gran;
             (*sb).s_time_min = traits.time_range.0;
             (*sb).s_time_max = traits.time_range.1;
-            (*sb).s_max_links = traits.max_links;
             (*sb).s_op = traits.operations.as_ptr();
             (*sb).s_export_op = traits.export.as_ptr();
             (*sb).s_xattr = traits.attributes.as_ptr();

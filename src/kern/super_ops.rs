@@ -49,6 +49,9 @@ pub trait SuperOperations: Close + InodeMaker {
     /// Ends [`freeze`](Self::freeze).
     fn unfreeze(sb: &SuperBlock<Self>) -> Result;
 
+    /// The device has gone.
+    fn device_gone(sb: &SuperBlock<Self>);
+
     /// The figures of statfs(2).
     fn figures(sb: &SuperBlock<Self>) -> Figures;
 
@@ -181,6 +184,7 @@ pub const fn operations<F: SuperOperations>() -> SuperTable {
         sync_fs: Some(shim2(&sync::<F>)),
         freeze_fs: Some(shim1(&F::freeze)),
         unfreeze_fs: Some(shim1(&F::unfreeze)),
+        shutdown: Some(shim1(&F::device_gone)),
         statfs: Some(shim2(&statfs::<F>)),
         show_options: Some(shim2(&show_options::<F>)),
         ..zeroed()

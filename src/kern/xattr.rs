@@ -100,6 +100,8 @@ pub enum How {
     Create,
     /// It must be there.
     Replace,
+    /// Both of them, which never is.
+    CreateAndReplace,
 }
 
 /// The attributes whose names begin with a prefix.
@@ -175,9 +177,11 @@ unsafe extern "C" fn set<T: AttributeFamily>(
 ) -> c_int {
     const CREATE: c_int = bindings::XATTR_CREATE as c_int;
     const REPLACE: c_int = bindings::XATTR_REPLACE as c_int;
-    let how = match flags {
+    const BOTH: c_int = CREATE | REPLACE;
+    let how = match flags & BOTH {
         CREATE => How::Create,
         REPLACE => How::Replace,
+        BOTH => How::CreateAndReplace,
         _ => How::Any,
     };
     // SAFETY: By the function's contract. A null pointer asks to remove the attribute.
@@ -228,7 +232,7 @@ impl Handlers {
 }
 
 /// Asks the security modules for the labels of a new inode, and has `store` keep each: a name
-/// after `security.`, and a value.
+/// after `security.`, and a value. A file without a name has an empty `name`.
 ///
 /// # Errors
 ///
@@ -246,13 +250,19 @@ pub fn init_security<F: FileSystem>(
     };
     // CAST: names are short.
     name_of_dir_entry.__bindgen_anon_1.__bindgen_anon_1.len = name.len() as u32;
+    // Modules read names up to the zero at their end, which those of a dentry have.
+    let name: *const bindings::qstr = if name.is_empty() {
+        core::ptr::null()
+    } else {
+        &name_of_dir_entry
+    };
     let mut store: &mut dyn FnMut(&[u8], &[u8]) -> Result = &mut store;
     // SAFETY: Both inodes are live; `keep_labels` gets `store`, which outlives the call.
     let ret = unsafe {
         bindings::security_inode_init_security(
             inode.as_ptr(),
             dir.as_ptr(),
-            &name_of_dir_entry,
+            name,
             Some(keep_labels),
             (&raw mut store).cast(),
         )

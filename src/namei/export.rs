@@ -7,6 +7,7 @@ use crate::inode::{iget, Purpose};
 use crate::kern::export::{operations, Export, ExportTable};
 use crate::kern::inode::Inode;
 use crate::kern::super_block::SuperBlock;
+use crate::kern::super_ops::SuperOperations;
 use crate::{dir, Ext4};
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
@@ -25,6 +26,11 @@ impl Export for Ext4 {
             return Err(ESTALE);
         }
         Ok(inode)
+    }
+
+    fn commit_metadata(inode: &Inode<Ext4>) -> Result {
+        // The VFS would write inodes that it takes for dirty, and none ever is.
+        <Ext4 as SuperOperations>::write(inode, true)
     }
 
     fn parent(dir: &Inode<Ext4>) -> Result<ARef<Inode<Ext4>>> {

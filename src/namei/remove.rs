@@ -2,7 +2,7 @@
 
 //! Removing names.
 
-use super::{entry, start, uncount_child};
+use super::{count_child, entry, start, uncount_child};
 use crate::jbd_glue::{credits, Operation};
 use crate::kern::dentry::Dentry;
 use crate::kern::inode::Inode;
@@ -58,7 +58,8 @@ pub(super) fn rmdir(parent: &Inode<Ext4>, dentry: &Dentry<Ext4>) -> Result {
     }
     let mut operation = start(parent, credits::unlink())?;
     uncount_child(parent);
-    dir::remove(parent, dentry.name(), &found, &mut operation)?;
+    dir::remove(parent, dentry.name(), &found, &mut operation)
+        .inspect_err(|_| count_child(parent))?;
     lost_directory(inode, &mut operation)?;
     operation.stop()
 }

@@ -14,7 +14,6 @@
 
 use super::options::ErrorPolicy;
 use super::write_out;
-use crate::alloc::GroupTable;
 use crate::format::superblock::state;
 use crate::format::units::{GroupNumber, InodeNumber, PhysicalBlock};
 use crate::format::Problem;
@@ -237,11 +236,11 @@ pub(crate) fn with_space(sb: &SuperBlock<Ext4>, mut attempt: impl FnMut() -> Res
     loop {
         match attempt() {
             Err(error) if error == ENOSPC && tries < RETRIES => {
-                let info = sb.info();
-                let (Some(journal), Ok(groups)) = (info.journal(), info.groups()) else {
-                    return Err(error);
-                };
-                if groups.counters().uncommitted() == 0 || journal.force_commit().is_err() {
+                if !sb
+                    .info()
+                    .groups()
+                    .is_ok_and(|groups| groups.wait_for_frees())
+                {
                     return Err(error);
                 }
                 tries += 1;

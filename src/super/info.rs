@@ -204,6 +204,13 @@ impl SuperInfo {
         }
     }
 
+    /// Whether no orphan is on record in the orphan file, as far as is known: one that could not
+    /// be read may have some.
+    pub(crate) fn orphan_file_is_empty(&self) -> bool {
+        let known = self.inodes.orphans.file_is_empty();
+        known.unwrap_or(self.geometry.orphan_file_inode.is_none())
+    }
+
     /// Looks at the superblock.
     pub(crate) fn with_superblock<R>(&self, look: impl FnOnce(&RawSuperblock) -> R) -> Result<R> {
         let buffer = self.superblock.lock();

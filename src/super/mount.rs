@@ -8,7 +8,7 @@ use super::options::{Options, Request};
 use super::{groups::Groups, ops, orphan, write_out};
 use crate::alloc::ZoneBuilder;
 use crate::extents;
-use crate::format::features::{compat, incompat, ro_compat};
+use crate::format::features::{incompat, ro_compat};
 use crate::format::superblock::{state, RawSuperblock, MAGIC, SUPERBLOCK_SIZE};
 use crate::format::timestamp::Times;
 use crate::format::units::{InodeNumber, LogicalBlock};
@@ -30,8 +30,6 @@ use kernel::prelude::*;
 const BLOCK_SIZE: u32 = 4096;
 /// `s_magic` for `s_maxbytes`: an extent's first block is a 32-bit number.
 const MAX_BYTES: i64 = (u32::MAX as i64) * BLOCK_SIZE as i64;
-/// Links of a file; a directory's count stops being kept beyond.
-const MAX_LINKS: u32 = 65_000;
 /// The root directory's inode.
 const ROOT: InodeNumber = InodeNumber(2);
 
@@ -42,6 +40,7 @@ mod journal_feature {
     pub(super) const INCOMPAT_ASYNC_COMMIT: u32 = 0x4;
     pub(super) const INCOMPAT_CSUM_V2: u32 = 0x8;
     pub(super) const INCOMPAT_CSUM_V3: u32 = 0x10;
+    pub(super) const INCOMPAT_FAST_COMMIT: u32 = 0x20;
 }
 
 /// Logs about a super block that has no info yet.
@@ -75,7 +74,7 @@ pub(super) fn fill(mut sb: NewSuperBlock<'_, Ext4>, request: &Request) -> Result
         say!(sb, "cannot be mounted: {}", format_args!("{problem}"));
         problem.errno()
     })?;
-    let defaults = Options::defaults(raw);
+    let defaults = stored_options(&sb, raw)?.apply(Options::defaults(raw));
     let options = request.apply(defaults);
     check_request(&sb, raw, &geometry, &options)?;
     let uuid = geometry.uuid;
@@ -88,7 +87,6 @@ pub(super) fn fill(mut sb: NewSuperBlock<'_, Ext4>, request: &Request) -> Result
             max_bytes: MAX_BYTES,
             time_gran: times.granularity,
             time_range: times.range,
-            max_links: MAX_LINKS,
             uuid,
             operations: ops::table(),
             export: &namei::export::EXPORT,
@@ -96,6 +94,34 @@ pub(super) fn fill(mut sb: NewSuperBlock<'_, Ext4>, request: &Request) -> Result
         },
     );
     finish(&sb, &options).inspect_err(|e| fs_err!(sb.get(), "mount failed ({:?})", e))
+}
+
+/// What the superblock asks for in words (`tune2fs -E mount_opts=`).
+///
+/// # Errors
+///
+/// `EINVAL` where that is nothing that ext4rs does: data could depend on it.
+fn stored_options(sb: &NewSuperBlock<'_, Ext4>, raw: &RawSuperblock) -> Result<Request> {
+    let mut request = Request::default();
+    let end = raw.mount_opts.iter().position(|&byte| byte == 0);
+    let text = raw.mount_opts.get(..end.unwrap_or(raw.mount_opts.len()));
+    let words = text.unwrap_or(&[]).split(|&byte| byte == b',');
+    for word in words.filter(|word| !word.is_empty()) {
+        let word = core::str::from_utf8(word).unwrap_or("?");
+        let set = match word.split_once('=') {
+            Some((key, value)) => request.set(key, Some(value)),
+            None => request.set(word, None),
+        };
+        if set.is_err() {
+            say!(
+                sb,
+                "not supported: {}, a mount option in the superblock (tune2fs -E mount_opts=)",
+                word
+            );
+            return Err(EINVAL);
+        }
+    }
+    Ok(request)
 }
 
 /// Whether the file system can be mounted as it is asked for.
@@ -106,10 +132,10 @@ fn check_request(
     options: &Options,
 ) -> Result {
     let needs_recovery = geometry.features.has_incompat(incompat::RECOVER);
-    if needs_recovery && geometry.features.has_compat(compat::FAST_COMMIT) {
+    if options.data_journal {
         say!(
             sb,
-            "not supported: recovery of fast commits; let ext4 or e2fsck do it"
+            "not supported: data=journal, a default of this file system (tune2fs -o ^journal_data)"
         );
         return Err(EINVAL);
     }
@@ -176,7 +202,7 @@ fn finish(sb: &Filling<'_, Ext4>, options: &Options) -> Result {
     }
     orphan::load(sb.get())?;
     let listed = info.with_superblock(|raw| raw.last_orphan.get() != 0)?;
-    if listed || !info.inodes.orphans.file_is_empty() {
+    if listed || !info.orphan_file_is_empty() {
         recovered |= clean_orphans(sb.get());
     }
     if recovered {
@@ -214,6 +240,13 @@ fn load_journal(sb: &SuperBlock<Ext4>, ino: InodeNumber) -> Result<bool> {
         .inspect_err(|e| fs_err!(sb, "inode #{}: no journal ({:?})", ino.0, e))?;
     if !needs_recovery {
         journal.wipe(!device_read_only)?;
+    } else if journal.has_feature(journal_feature::INCOMPAT_FAST_COMMIT) {
+        // The journal's own bit: loading the journal clears it, and ext4rs makes no fast commits.
+        fs_err!(
+            sb,
+            "not supported: recovery of fast commits; let ext4 or e2fsck do it"
+        );
+        return Err(EINVAL);
     }
     let errors = ErrorRecord::save(info)?;
     let loaded = journal.load();
@@ -440,7 +473,7 @@ pub(super) fn mark_recovered(sb: &SuperBlock<Ext4>) -> Result {
         if !sb.is_read_only() || !marked {
             return Ok(());
         }
-        let orphans_left = !info.inodes.orphans.file_is_empty();
+        let orphans_left = !info.orphan_file_is_empty();
         write_out::commit_with(info, true, |raw| write_out::set_at_rest(raw, orphans_left))
     });
     journal.unlock_updates();

@@ -5,6 +5,7 @@
 use super::health::start;
 use super::info::SuperInfo;
 use super::options::{Refusal, Request, Switch};
+use super::shutdown::{shut_down, Log};
 use super::types::FsType;
 use super::{mount, remount, unmount, write_out};
 use crate::alloc::GroupTable;
@@ -156,7 +157,7 @@ impl SuperOperations for Ext4 {
         // emptied.
         journal.lock_updates();
         let frozen = journal.flush().and_then(|()| {
-            let orphans_left = !info.inodes.orphans.file_is_empty();
+            let orphans_left = !info.orphan_file_is_empty();
             write_out::commit_with(info, sb.is_read_only(), |raw| {
                 write_out::set_at_rest(raw, orphans_left);
             })
@@ -171,6 +172,11 @@ impl SuperOperations for Ext4 {
             return Ok(());
         }
         write_out::commit_with(info, false, write_out::set_in_use)
+    }
+
+    fn device_gone(sb: &SuperBlock<Self>) {
+        // Fails only where the device is to be frozen.
+        let _ = shut_down(sb, Log::Left);
     }
 
     fn figures(sb: &SuperBlock<Self>) -> Figures {

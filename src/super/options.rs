@@ -6,7 +6,7 @@
 //! asks for something that ext4rs does not do is refused by its name, rather than ignored: data
 //! could depend on it. Options that only tune C ext4's inside are accepted and do nothing.
 
-use crate::format::superblock::{errors, RawSuperblock};
+use crate::format::superblock::{default_option, errors, RawSuperblock};
 use kernel::prelude::*;
 use kernel::seq_file::SeqFile;
 use kernel::seq_print;
@@ -23,12 +23,12 @@ pub(crate) enum ErrorPolicy {
 }
 
 impl ErrorPolicy {
-    /// From `s_errors`; anything unknown means "continue", as in C ext4.
+    /// From `s_errors`; anything unknown means "write nothing any more", as in C ext4.
     fn from_disk(value: u16) -> Self {
         match value {
-            errors::REMOUNT_RO => Self::RemountRo,
+            errors::CONTINUE => Self::Continue,
             errors::PANIC => Self::Panic,
-            _ => Self::Continue,
+            _ => Self::RemountRo,
         }
     }
 
@@ -56,6 +56,8 @@ pub(crate) struct Options {
     pub(crate) delalloc: bool,
     /// `barrier`: commits flush the device's cache.
     pub(crate) barrier: bool,
+    /// `data=journal`, as a default of the file system: not supported.
+    pub(crate) data_journal: bool,
     /// `noload`: the journal is left alone. Read-only mounts only.
     pub(crate) noload: bool,
     /// `auto_da_alloc`: replacing a file by rename or truncation starts writing it at once.
@@ -86,6 +88,8 @@ pub(crate) enum Switch {
     Barrier = 2,
     /// [`Options::auto_da_alloc`].
     AutoDaAlloc = 4,
+    /// [`Options::grpid`].
+    Grpid = 8,
 }
 
 /// Seconds between commits where nothing else is asked for.
@@ -96,19 +100,22 @@ const DEFAULT_MAX_BATCH_TIME: u32 = 15_000;
 impl Options {
     /// What holds when nothing is asked for, on a file system with superblock `raw`.
     pub(crate) fn defaults(raw: &RawSuperblock) -> Self {
+        let stored = raw.default_mount_opts.get();
+        let has = |option: u32| stored & option != 0;
         let id = |lo: u16, hi: u16| u32::from(lo) | u32::from(hi) << 16;
         Self {
             superblock_at: 1,
             errors: ErrorPolicy::from_disk(raw.errors.get()),
             data_err_abort: false,
             commit: DEFAULT_COMMIT,
-            delalloc: true,
-            barrier: true,
+            delalloc: !has(default_option::NODELALLOC),
+            barrier: !has(default_option::NOBARRIER),
+            data_journal: stored & default_option::DATA_MODE == default_option::DATA_JOURNAL,
             noload: false,
             auto_da_alloc: true,
-            discard: false,
+            discard: has(default_option::DISCARD),
             minixdf: false,
-            grpid: false,
+            grpid: has(default_option::BSDGROUPS),
             resuid: id(raw.def_resuid.get(), raw.def_resuid_hi.get()),
             resgid: id(raw.def_resgid.get(), raw.def_resgid_hi.get()),
             min_batch_time: 0,
@@ -122,6 +129,7 @@ impl Options {
             (self.delalloc, Switch::Delalloc),
             (self.barrier, Switch::Barrier),
             (self.auto_da_alloc, Switch::AutoDaAlloc),
+            (self.grpid, Switch::Grpid),
         ]
         .into_iter()
         .filter(|(on, _)| *on)
@@ -201,6 +209,7 @@ pub(crate) struct Request {
     commit: Option<u32>,
     delalloc: Option<bool>,
     barrier: Option<bool>,
+    data_journal: Option<bool>,
     noload: Option<bool>,
     auto_da_alloc: Option<bool>,
     discard: Option<bool>,
@@ -240,6 +249,7 @@ impl Request {
             commit: self.commit.unwrap_or(options.commit),
             delalloc: self.delalloc.unwrap_or(options.delalloc),
             barrier: self.barrier.unwrap_or(options.barrier),
+            data_journal: self.data_journal.unwrap_or(options.data_journal),
             noload: self.noload.unwrap_or(options.noload),
             auto_da_alloc: self.auto_da_alloc.unwrap_or(options.auto_da_alloc),
             discard: self.discard.unwrap_or(options.discard),
@@ -347,8 +357,9 @@ impl Request {
                 });
             }
             "data" => match value {
-                "ordered" => {}
-                "journal" | "writeback" => return Err(Refusal::Unsupported),
+                // The data is on disk before the blocks say so, whatever is asked for.
+                "ordered" | "writeback" => self.data_journal = Some(false),
+                "journal" => return Err(Refusal::Unsupported),
                 _ => return Err(Refusal::BadValue),
             },
             "dax" => match value {

@@ -81,13 +81,11 @@ impl Orphans {
         self.records.lock().file = None;
     }
 
-    /// Whether the orphan file has nothing in it.
-    pub(crate) fn file_is_empty(&self) -> bool {
+    /// Whether the orphan file has nothing in it; `None` where it was not read.
+    pub(super) fn file_is_empty(&self) -> Option<bool> {
         let records = self.records.lock();
-        records
-            .file
-            .as_ref()
-            .is_none_or(|file| file.blocks.iter().all(|b| b.free == slots(&b.buffer)))
+        let file = records.file.as_ref()?;
+        Some(file.blocks.iter().all(|b| b.free == slots(&b.buffer)))
     }
 }
 

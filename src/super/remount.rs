@@ -61,7 +61,8 @@ fn to_read_only(sb: &SuperBlock<Ext4>) -> Result {
     sb.sync_filesystem()?;
     sb.set_read_only(true);
     let state = info.health.state();
-    write_out::commit_with(info, true, |raw| raw.state.set(state))?;
+    write_out::commit_with(info, true, |raw| raw.state.set(state))
+        .inspect_err(|_| sb.set_read_only(false))?;
     info.in_use.store(false, Relaxed);
     // Where this fails the next mount recovers the journal.
     if let Err(error) = mark_recovered(sb) {
@@ -83,7 +84,7 @@ fn to_read_write(sb: &SuperBlock<Ext4>) -> Result {
     };
     let (orphans, on_disk) =
         info.with_superblock(|raw| (raw.last_orphan.get() != 0, raw.state.get()))?;
-    if orphans || !info.inodes.orphans.file_is_empty() {
+    if orphans || !info.orphan_file_is_empty() {
         fs_err!(
             sb,
             "stays read-only: it has orphans; unmount and mount it again"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Ending a file system while it is mounted (`FS_IOC_SHUTDOWN`): as a crash does, but for this file
-//! system alone. From then on nothing reaches the disk, and calls fail with `EIO`.
+//! Ending a file system while it is mounted (`FS_IOC_SHUTDOWN`, or its device has gone): as a crash
+//! does, but for this file system alone. From then on nothing reaches the disk, and calls fail with `EIO`.
 
 use crate::kern::super_block::SuperBlock;
 use crate::{fs_warn, Ext4};
@@ -28,7 +28,7 @@ pub(crate) fn shut_down(sb: &SuperBlock<Ext4>, log: Log) -> Result {
     if info.health.is_shut_down() {
         return Ok(());
     }
-    fs_warn!(sb, "shut down, as asked for ({:?})", log);
+    fs_warn!(sb, "shut down ({:?})", log);
     if let Log::Emptied = log {
         return sb.with_frozen_device(|| info.health.shut_down());
     }

@@ -15,7 +15,7 @@ use kernel::prelude::*;
 pub(super) fn close(mut info: Pin<&mut SuperInfo>, read_only: bool) {
     drop(core::mem::take(info.as_mut().project().published));
     check_counters(&info);
-    let orphans_left = !info.inodes.orphans.file_is_empty();
+    let orphans_left = !info.orphan_file_is_empty();
     info.inodes.orphans.release();
     let mut clean = true;
     let aborted = info.journal().is_some_and(|journal| journal.is_aborted());

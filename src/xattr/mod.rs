@@ -206,8 +206,8 @@ pub(crate) fn set_in(
     let mut set = AttributeSet::read(&old_inode, extra, old_block).map_err(failed)?;
 
     match (set.get(index, name), how) {
-        (Some(_), How::Create) => return Err(EEXIST),
-        (None, How::Replace) => return Err(ENODATA),
+        (Some(_), How::Create | How::CreateAndReplace) => return Err(EEXIST),
+        (None, How::Replace | How::CreateAndReplace) => return Err(ENODATA),
         (old, _) if old == value => return Ok(()),
         _ => {}
     }

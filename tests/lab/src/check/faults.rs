@@ -241,3 +241,25 @@ pub fn data_error_panics(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     );
     Ok(String::new())
 }
+
+/// The disk is taken away: what is in memory is not shown as if it were there, and nothing is
+/// accepted any more.
+pub fn device_removed(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    io_errors_are_expected(s);
+    s.expected.push("borting journal".into());
+    s.fresh(lab, "64M", "")?;
+    s.sh(
+        lab,
+        "mount -t $FS $DEV /mnt && echo text > /mnt/file && sync || exit 1
+        disk=$(basename $(readlink -f /sys/block/$DISK/device))
+        echo $disk > /sys/bus/virtio/drivers/virtio_blk/unbind || exit 1
+        for call in 'cat /mnt/file' 'touch /mnt/another'; do
+            said=$($call 2>&1) && { echo \"$call: works\"; exit 1; }
+            case \"$said\" in *'nput/output error'*) ;; *) echo \"$said\"; exit 1;; esac
+        done
+        umount /mnt && echo $disk > /sys/bus/virtio/drivers/virtio_blk/bind
+        mount -t $FS $DEV /mnt && [ $(cat /mnt/file) = text ] && umount /mnt",
+    )?;
+    s.e2fsck()?;
+    Ok(String::new())
+}

@@ -311,6 +311,32 @@ pub fn discards(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     Ok(format!("{before} MiB, {trimmed}, {discarded}"))
 }
 
+/// What a transaction has freed that never reached the disk is not discarded: after the recovery it
+/// is a file's again.
+pub fn no_discard_after_an_abort(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    s.expected = vec!["ext4rs".into(), "EXT4-fs".into(), "borting journal".into()];
+    s.sh(
+        lab,
+        "set -e
+        modprobe -q loop || true
+        truncate -s 48M /tmp/disk
+        loop=$(losetup -f)
+        losetup $loop /tmp/disk
+        mke2fs -q -F -t ext4 -b 4096 $loop
+        mount -t $FS -o discard,commit=600 $loop /mnt
+        dd if=/dev/urandom of=/mnt/kept bs=1M count=8 2>/dev/null; sync
+        sum=$(sha256sum < /mnt/kept)
+        rm /mnt/kept
+        mount -o remount,abort /mnt || true
+        umount /mnt
+        mount -t $FS $loop /mnt
+        [ \"$sum\" = \"$(sha256sum < /mnt/kept)\" ] || { echo the file is another; exit 1; }
+        umount /mnt
+        losetup -d $loop; rm /tmp/disk",
+    )?;
+    Ok(String::new())
+}
+
 /// `EXT4_IOC_CHECKPOINT`: the name of a file that is gone stays in the journal until that is
 /// erased.
 pub fn journal_erased(lab: &Lab<'_>, s: &mut Session) -> Result<String> {

@@ -5,12 +5,14 @@
 
 mod crash;
 mod debug;
+mod defaults;
 mod errors;
 mod faults;
 mod files;
 mod hostile;
 mod huge;
 mod load;
+mod names;
 mod pjdfstest;
 mod races;
 mod session;
@@ -18,6 +20,7 @@ mod source;
 mod stand_in;
 mod states;
 mod tracepoints;
+mod writes;
 
 use crate::cache::Cache;
 use crate::kernel::On;
@@ -95,6 +98,14 @@ const GUEST: &[GuestCheck] = &[
     ("operations on C ext4", files::operations_on_ext4),
     ("change counters", files::change_counters),
     ("discards", files::discards),
+    ("link counts", names::link_counts),
+    ("damaged directory", names::damaged_directory_stays),
+    (
+        "orphan file without a name",
+        names::no_name_for_the_orphan_file,
+    ),
+    ("default mount options", defaults::mount_options),
+    ("fast_commit", defaults::fast_commit),
     ("full disk", files::full_disk),
     ("full disk: no room for a node", files::no_room_for_a_node),
     ("full disk: directories", files::directories_on_a_full_disk),
@@ -117,20 +128,30 @@ const ALONE: &[GuestCheck] = &[
     ("16 TiB", huge::huge),
 ];
 
-/// The same, where the writes of a guest can be recorded.
-const RECORDED: &[GuestCheck] = &[("crash states", states::sample)];
+/// The same, in QEMU only, which can record the writes of a guest and take a disk away.
+const STOCK: &[GuestCheck] = &[
+    ("crash states", states::sample),
+    ("device removed", faults::device_removed),
+];
 
 /// In guests, with a debug build of the module only.
 const RACES: &[GuestCheck] = &[("forced races", races::forced)];
 
 /// What only ext4rs has.
-const OWN: &[GuestCheck] = &[("tracepoints", tracepoints::tracepoints)];
+const OWN: &[GuestCheck] = &[
+    ("tracepoints", tracepoints::tracepoints),
+    ("discards: aborted", files::no_discard_after_an_abort),
+];
 
 /// In guests with the debug kernel only.
 const DEBUG: &[GuestCheck] = &[
     ("KUnit", debug::kunit),
     ("journal erased", files::journal_erased),
     ("label", files::label),
+    ("direct append", writes::direct_append),
+    ("mapping fails", writes::mapping_fails),
+    ("zeroing without space", writes::zeroing_without_space),
+    ("allocation with O_DSYNC", writes::allocation_is_synchronous),
     ("stress", debug::stress),
     ("failing memory", faults::memory),
     ("failing requests", faults::requests),
@@ -152,6 +173,16 @@ const SHORT: &[GuestCheck] = &[
     ("debug kernel: tracepoints", tracepoints::tracepoints),
     ("debug kernel: journal erased", files::journal_erased),
     ("debug kernel: label", files::label),
+    ("debug kernel: direct append", writes::direct_append),
+    ("debug kernel: mapping fails", writes::mapping_fails),
+    (
+        "debug kernel: zeroing without space",
+        writes::zeroing_without_space,
+    ),
+    (
+        "debug kernel: allocation with O_DSYNC",
+        writes::allocation_is_synchronous,
+    ),
     ("debug kernel: lockdep watches", debug::lockdep),
     ("debug kernel: leaks", debug::leaks),
 ];
@@ -271,7 +302,7 @@ pub fn run(cache: &Cache, args: &CheckArgs) -> Result<ExitCode> {
     let debug = args.lane(cache, On::Debug, short)?;
     let mut alone = ALONE.to_vec();
     if args.on == On::Qemu {
-        alone.extend(RECORDED);
+        alone.extend(STOCK);
     }
     let alone = args.lane(cache, args.on, &alone)?;
     let tally = thread::scope(|scope| -> Result<Tally> {
