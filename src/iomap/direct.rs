@@ -202,7 +202,7 @@ impl DirectEnd for DirectWriteEnd {
             unwritten,
             outcome: Ok(()),
         };
-        let recorded = record(inode, &finished, inode.size().max(end), false);
+        let recorded = record(inode, &finished, end, false);
         // Only a write that holds the rwsem for writing, and waits, gets past the end. Now, as
         // readers take no lock, and would find zeros there before; also where it failed after the
         // size was on record.

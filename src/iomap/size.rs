@@ -33,8 +33,8 @@ use kernel::prelude::*;
 pub(crate) use crate::mapper::size::block_end;
 
 /// Data up to byte `end` has reached the device: moves the on-disk size there, as far as the file
-/// reaches (`size`); further where that is all that a pending grow has waited for (`ends_grow`). Takes
-/// `i_data_sem` for write.
+/// reaches, or will by `grows_to`; further where that is all that a pending grow has waited for
+/// (`ends_grow`). Takes `i_data_sem` for write.
 ///
 /// # Errors
 ///
@@ -43,13 +43,15 @@ pub(super) fn written(
     inode: &Inode<Ext4>,
     handle: &mut Operation<'_>,
     end: u64,
-    size: u64,
+    grows_to: u64,
     ends_grow: bool,
 ) -> Result {
     let info = inode.info();
     let mut data = info.data.write();
     let aim = ends_grow.then(|| info.with_growth(|grow| grow.done()));
     let old = info.disk_size();
+    // Only now: a cut sets the size under the lock.
+    let size = inode.size().max(grows_to);
     let Some(new) = size::size_after_write(old, size, end, aim) else {
         return Ok(());
     };

@@ -171,7 +171,7 @@ fn failed(inode: &Inode<Ext4>, finished: &Finished, error: Error) {
 }
 
 fn record_or_say(inode: &Inode<Ext4>, finished: &Finished, ends_grow: bool) -> Result {
-    let record = || record(inode, finished, inode.size(), ends_grow);
+    let record = || record(inode, finished, 0, ends_grow);
     // The end of a grow is the end of it, whatever comes then.
     patience::without_memory(record, || !ends_grow).inspect_err(|error| {
         crate::fs_err!(
@@ -186,11 +186,12 @@ fn record_or_say(inode: &Inode<Ext4>, finished: &Finished, ends_grow: bool) -> R
 }
 
 /// The data is on the device: makes its blocks written, and moves the on-disk size over it.
-/// `size` is the file's, or what it will be; `ends_grow`: it is what a pending grow waits for.
+/// `grows_to`: a size that the file has not got yet, or 0; `ends_grow`: it is what a pending grow waits
+/// for.
 pub(super) fn record(
     inode: &Inode<Ext4>,
     finished: &Finished,
-    size: u64,
+    grows_to: u64,
     ends_grow: bool,
 ) -> Result {
     let sized = finished.range.end <= inode.info().disk_size();
@@ -201,8 +202,8 @@ pub(super) fn record(
     let mut handle = env.start_handle(Operation::Convert)?;
     // The size first: if the conversion has to go on in another transaction, a crash between the
     // two shows zeros. The other way round there would be written blocks past the end.
-    let end = finished.range.end.min(size);
-    let sized = size::written(inode, &mut handle, end, size, ends_grow);
+    let end = finished.range.end;
+    let sized = size::written(inode, &mut handle, end, grows_to, ends_grow);
     if sized.is_err() || !finished.unwritten {
         let stopped = env.stop_handle(handle);
         return sized.and(stopped);
