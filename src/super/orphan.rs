@@ -26,10 +26,12 @@ use crate::format::orphan;
 use crate::format::units::{InodeNumber, LogicalBlock};
 use crate::format::Problem;
 use crate::inode::{self, iget, OrphanState, Purpose};
-use crate::iomap::read::blocks_of;
+use crate::iomap::read::{blocks_of, Report, Valid};
+use crate::iomap::size::block_end;
 use crate::jbd_glue::{credits, Operation};
 use crate::kern::buffer::Buffer;
 use crate::kern::inode::Inode;
+use crate::kern::iomap::zero_range;
 use crate::kern::super_block::SuperBlock;
 use crate::store::{MetaBlock, Transaction};
 use crate::{fs_err, fs_info, superblock, truncate, Ext4};
@@ -372,7 +374,7 @@ fn process(inode: ARef<Inode<Ext4>>, done: &mut Done) {
     done.truncated = done.truncated.saturating_add(1);
     let lock = inode.lock();
     let result = if inode.is_regular() {
-        truncate::remove_from(&inode, blocks_of(0..inode.size()).end)
+        cut(&inode)
     } else {
         off_the_record(&inode)
     };
@@ -385,6 +387,15 @@ fn process(inode: ARef<Inode<Ext4>>, done: &mut Done) {
             error
         );
     }
+}
+
+/// Cuts a regular file off at its size: the blocks behind it, and the rest of its last one, which
+/// the cut may not have written.
+fn cut(inode: &Inode<Ext4>) -> Result {
+    let size = inode.size();
+    truncate::remove_from(inode, blocks_of(0..size).end)?;
+    // Dirty then; dropping the inode writes it, as long as the file system is being mounted.
+    zero_range::<Report, Valid>(inode, size..block_end(size)).map(|_| ())
 }
 
 fn off_the_record(inode: &Inode<Ext4>) -> Result {

@@ -152,6 +152,7 @@ const DEBUG: &[GuestCheck] = &[
     ("mapping fails", writes::mapping_fails),
     ("zeroing without space", writes::zeroing_without_space),
     ("allocation with O_DSYNC", writes::allocation_is_synchronous),
+    ("interrupted truncate", writes::interrupted_truncate),
     ("stress", debug::stress),
     ("failing memory", faults::memory),
     ("failing requests", faults::requests),
@@ -182,6 +183,10 @@ const SHORT: &[GuestCheck] = &[
     (
         "debug kernel: allocation with O_DSYNC",
         writes::allocation_is_synchronous,
+    ),
+    (
+        "debug kernel: interrupted truncate",
+        writes::interrupted_truncate,
     ),
     ("debug kernel: lockdep watches", debug::lockdep),
     ("debug kernel: leaks", debug::leaks),

@@ -71,6 +71,36 @@ pub fn zeroing_without_space(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     Ok(String::new())
 }
 
+/// A cut that a crash has interrupted is finished by the next mount: the rest of the last block, too,
+/// which a mapping would show.
+pub fn interrupted_truncate(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    s.expected = vec!["borting journal".into(), "ext4rs (".into()];
+    s.fresh(lab, "64M", "")?;
+    s.sh(
+        lab,
+        r#"set -e
+        tag=/sys/fs/ext4rs/$DISK/errortag/remove
+        mount -t $FS -o commit=600 $DEV /mnt
+        head -c 16384 /dev/zero | tr '\0' x > /mnt/file; sync
+        echo 'hold 20000 1' > $tag
+        truncate -s 100 /mnt/file &
+        sleep 2; touch /mnt/other; sync /mnt
+        perl -e 'open(D, "<", "/mnt"); my $log = pack("L", 2);
+            ioctl(D, 0x8004587d, $log) or die "shutdown: $!\n"'
+        echo off > $tag; wait || true
+        umount /mnt
+        block=$(debugfs -R 'bmap /file 0' $DEV 2>/dev/null)
+        rest() { dd if=$DEV bs=4096 skip=$block count=1 iflag=direct 2>/dev/null | tail -c 3996 | tr -d '\0' | wc -c; }
+        [ $(rest) = 3996 ] || { echo "already zero: $(rest) bytes"; exit 1; }
+        mount -t $FS $DEV /mnt
+        [ $(stat -c '%s %b' /mnt/file | tr ' ' -) = 100-8 ] || { stat /mnt/file; exit 1; }
+        umount /mnt
+        [ $(rest) = 0 ] || { echo "$(rest) bytes are left"; exit 1; }"#,
+    )?;
+    s.e2fsck()?;
+    Ok(String::new())
+}
+
 /// `fallocate()` with `O_DSYNC` has committed when it returns.
 pub fn allocation_is_synchronous(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     s.expected = vec!["borting journal".into()];
