@@ -53,6 +53,8 @@ pub mod errors {
 pub mod default_option {
     /// `grpid`.
     pub const BSDGROUPS: u32 = 0x2;
+    /// `nouid32`.
+    pub const UID16: u32 = 0x10;
     /// The bits of `data=`.
     pub const DATA_MODE: u32 = 0x60;
     /// `data=journal`, of those.

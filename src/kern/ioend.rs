@@ -114,13 +114,11 @@ impl<C: Completion> CompletionQueue<C> {
     }
 
     /// Has the worker look again at what [had to wait](Completion::must_wait): nothing has to any
-    /// more.
+    /// more. Also where nothing is pending: a worker may be about to put it back.
     pub(crate) fn resume(&self, inode: &Inode<C::Fs>) {
-        let pending = self.pending.lock();
-        if !pending.0.is_null() {
-            // SAFETY: The item is initialised, and the folios of what is pending keep the inode.
-            unsafe { bindings::queue_work(C::workqueue(inode).as_ptr(), self.work.get()) };
-        }
+        // SAFETY: The item is initialised, and stays while `self` is borrowed; eviction waits for
+        // the work.
+        unsafe { bindings::queue_work(C::workqueue(inode).as_ptr(), self.work.get()) };
     }
 
     /// Waits until everything that was queued before the call has been completed, but for what

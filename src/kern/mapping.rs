@@ -177,6 +177,19 @@ impl<F: FileSystem> Inode<F> {
         }
     }
 
+    /// As [`write_all_quietly`](Self::write_all_quietly), for the folios over `range`.
+    pub(crate) fn write_quietly(&self, range: Range<u64>) {
+        let Some((first, last)) = span(&range) else {
+            return;
+        };
+        // SAFETY: The mapping is alive while the inode is.
+        unsafe {
+            // An error is kept in the mapping.
+            let _ = bindings::filemap_fdatawrite_range(self.mapping(), first, last);
+            bindings::filemap_fdatawait_range_keep_errors(self.mapping(), first, last);
+        }
+    }
+
     /// Drops all folios past the file's new end `size` from the cache, and the mapped pages with
     /// them; waits for writeback of what it drops. The caller has set the size and holds the
     /// invalidate lock.

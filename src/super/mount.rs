@@ -74,7 +74,7 @@ pub(super) fn fill(mut sb: NewSuperBlock<'_, Ext4>, request: &Request) -> Result
         say!(sb, "cannot be mounted: {}", format_args!("{problem}"));
         problem.errno()
     })?;
-    let defaults = stored_options(&sb, raw)?.apply(Options::defaults(raw));
+    let defaults = stored_options(&sb, raw).apply(Options::defaults(raw));
     let options = request.apply(defaults);
     check_request(&sb, raw, &geometry, &options)?;
     let uuid = geometry.uuid;
@@ -96,12 +96,9 @@ pub(super) fn fill(mut sb: NewSuperBlock<'_, Ext4>, request: &Request) -> Result
     finish(&sb, &options).inspect_err(|e| fs_err!(sb.get(), "mount failed ({:?})", e))
 }
 
-/// What the superblock asks for in words (`tune2fs -E mount_opts=`).
-///
-/// # Errors
-///
-/// `EINVAL` where that is nothing that ext4rs does: data could depend on it.
-fn stored_options(sb: &NewSuperBlock<'_, Ext4>, raw: &RawSuperblock) -> Result<Request> {
+/// What the superblock asks for in words (`tune2fs -E mount_opts=`). Those that are not known, or not
+/// for ext4rs, are passed over, as C ext4 does it.
+fn stored_options(sb: &NewSuperBlock<'_, Ext4>, raw: &RawSuperblock) -> Request {
     let mut request = Request::default();
     let end = raw.mount_opts.iter().position(|&byte| byte == 0);
     let text = raw.mount_opts.get(..end.unwrap_or(raw.mount_opts.len()));
@@ -115,13 +112,12 @@ fn stored_options(sb: &NewSuperBlock<'_, Ext4>, raw: &RawSuperblock) -> Result<R
         if set.is_err() {
             say!(
                 sb,
-                "not supported: {}, a mount option in the superblock (tune2fs -E mount_opts=)",
+                "the superblock's mount option {} is ignored (tune2fs -E mount_opts=)",
                 word
             );
-            return Err(EINVAL);
         }
     }
-    Ok(request)
+    request
 }
 
 /// Whether the file system can be mounted as it is asked for.
@@ -132,13 +128,6 @@ fn check_request(
     options: &Options,
 ) -> Result {
     let needs_recovery = geometry.features.has_incompat(incompat::RECOVER);
-    if options.data_journal {
-        say!(
-            sb,
-            "not supported: data=journal, a default of this file system (tune2fs -o ^journal_data)"
-        );
-        return Err(EINVAL);
-    }
     if needs_recovery && geometry.journal_inode.is_none() {
         say!(sb, "needs recovery, but has no journal inode; run e2fsck");
         return Err(EINVAL);
@@ -170,6 +159,14 @@ fn check_request(
         say!(
             sb,
             "can only be mounted read-only: not supported: no journal inode"
+        );
+        return Err(EINVAL);
+    }
+    if let Some(option) = options.unsupported() {
+        say!(
+            sb,
+            "can only be mounted read-only: not supported: {}",
+            option
         );
         return Err(EINVAL);
     }

@@ -56,8 +56,10 @@ pub(crate) struct Options {
     pub(crate) delalloc: bool,
     /// `barrier`: commits flush the device's cache.
     pub(crate) barrier: bool,
-    /// `data=journal`, as a default of the file system: not supported.
+    /// `data=journal`, which is not supported: nothing can be written then.
     pub(crate) data_journal: bool,
+    /// `nouid32`, as a default of the file system (`tune2fs -o uid16`): the same.
+    pub(crate) nouid32: bool,
     /// `noload`: the journal is left alone. Read-only mounts only.
     pub(crate) noload: bool,
     /// `auto_da_alloc`: replacing a file by rename or truncation starts writing it at once.
@@ -111,6 +113,7 @@ impl Options {
             delalloc: !has(default_option::NODELALLOC),
             barrier: !has(default_option::NOBARRIER),
             data_journal: stored & default_option::DATA_MODE == default_option::DATA_JOURNAL,
+            nouid32: has(default_option::UID16),
             noload: false,
             auto_da_alloc: true,
             discard: has(default_option::DISCARD),
@@ -120,6 +123,15 @@ impl Options {
             resgid: id(raw.def_resgid.get(), raw.def_resgid_hi.get()),
             min_batch_time: 0,
             max_batch_time: DEFAULT_MAX_BATCH_TIME,
+        }
+    }
+
+    /// What is asked for that would change what is written, and is not done.
+    pub(super) fn unsupported(&self) -> Option<&'static str> {
+        match (self.data_journal, self.nouid32) {
+            (true, _) => Some("data=journal"),
+            (_, true) => Some("nouid32 (a default of this file system: tune2fs -o ^uid16)"),
+            _ => None,
         }
     }
 
@@ -250,6 +262,7 @@ impl Request {
             delalloc: self.delalloc.unwrap_or(options.delalloc),
             barrier: self.barrier.unwrap_or(options.barrier),
             data_journal: self.data_journal.unwrap_or(options.data_journal),
+            nouid32: options.nouid32,
             noload: self.noload.unwrap_or(options.noload),
             auto_da_alloc: self.auto_da_alloc.unwrap_or(options.auto_da_alloc),
             discard: self.discard.unwrap_or(options.discard),
@@ -359,7 +372,7 @@ impl Request {
             "data" => match value {
                 // The data is on disk before the blocks say so, whatever is asked for.
                 "ordered" | "writeback" => self.data_journal = Some(false),
-                "journal" => return Err(Refusal::Unsupported),
+                "journal" => self.data_journal = Some(true),
                 _ => return Err(Refusal::BadValue),
             },
             "dax" => match value {

@@ -393,9 +393,10 @@ fn process(inode: ARef<Inode<Ext4>>, done: &mut Done) {
 /// the cut may not have written.
 fn cut(inode: &Inode<Ext4>) -> Result {
     let size = inode.size();
-    truncate::remove_from(inode, blocks_of(0..size).end)?;
-    // Dirty then; dropping the inode writes it, as long as the file system is being mounted.
-    zero_range::<Report, Valid>(inode, size..block_end(size)).map(|_| ())
+    let tail = size..block_end(size);
+    zero_range::<Report, Valid>(inode, tail.clone())?;
+    inode.write_and_wait(tail)?;
+    truncate::remove_from(inode, blocks_of(0..size).end)
 }
 
 fn off_the_record(inode: &Inode<Ext4>) -> Result {

@@ -42,6 +42,9 @@ pub fn mount_options(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
         if [ $FS = ext4rs ]; then
             tune2fs -o journal_data $DEV > /dev/null
             if mount -t $FS $DEV /mnt 2>/dev/null; then echo 'data=journal is accepted'; exit 1; fi
+            mount -t $FS -o ro $DEV /mnt
+            if mount -o remount,rw /mnt 2>/dev/null; then echo 'data=journal is accepted'; exit 1; fi
+            umount /mnt
             mount -t $FS -o data=ordered $DEV /mnt; umount /mnt
         fi"#,
     )?;

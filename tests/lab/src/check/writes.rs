@@ -20,6 +20,8 @@ pub fn direct_append(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
         echo 'hold 20000 1' > $tag
         dd if=/tmp/a of=file bs=4096 seek=1 oflag=direct conv=notrunc 2>/dev/null &
         sleep 2
+        kill -0 $! || { echo 'the write was not held'; exit 1; }
+        [ $(stat -c %s file) = 4096 ] || { echo 'the size is there before the data'; exit 1; }
         early=$(tr -d a < file | wc -c)
         echo off > $tag; wait
         late=$(tr -d a < file | wc -c)
