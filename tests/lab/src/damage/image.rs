@@ -93,7 +93,9 @@ impl Image {
 
     pub fn groups(&self) -> Result<u32> {
         let (blocks, first) = (self.u32(SUPER + 0x4)?, self.u32(SUPER + 0x14)?);
-        Ok((blocks - first).div_ceil(self.u32(SUPER + 0x20)?))
+        let per_group = self.u32(SUPER + 0x20)?;
+        ensure!(blocks > first && per_group > 0, "no groups");
+        Ok((blocks - first).div_ceil(per_group))
     }
 
     /// Offset of the block that a group descriptor names at `field`.
@@ -104,6 +106,7 @@ impl Image {
     pub fn inode(&self, number: u32) -> Result<usize> {
         let per_group = self.u32(SUPER + 0x28)?;
         let size = usize::from(self.u16(SUPER + 0x58)?);
+        ensure!(per_group > 0, "no inodes in a group");
         let index = number - 1;
         Ok(self.group_block(index / per_group, 0x8)? + (index % per_group) as usize * size)
     }

@@ -109,4 +109,16 @@ mod tests {
         assert_ne!(one, draw(2)?);
         Ok(())
     }
+
+    /// Sums are mended as far as the damage lets one find what they are of; this seed has groups
+    /// without inodes.
+    #[test]
+    fn thousands_are_drawn() -> Result<()> {
+        let scratch = Scratch::new("thousands")?;
+        let bases = Bases::read(&scratch.paths)?;
+        let mut cases = Vec::new();
+        add(&bases.clean, &bases.dirty, 1_795_752_260, 3000, &mut cases)?;
+        assert_eq!(cases.len(), 3000);
+        Ok(())
+    }
 }
