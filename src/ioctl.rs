@@ -22,6 +22,9 @@ const GET_LABEL: u32 = _IOR::<[u8; 256]>(0x94, 49);
 const SET_LABEL: u32 = _IOW::<[u8; 256]>(0x94, 50);
 /// `EXT4_IOC_CHECKPOINT`.
 const CHECKPOINT: u32 = _IOW::<u32>(b'f' as u32, 43);
+/// `EXT4_IOC_MOVE_EXT`, with the 40 bytes of `struct move_extent`. Whoever defragments takes
+/// `EOPNOTSUPP` for "not on this file system".
+const MOVE_EXTENTS: u32 = _IOWR::<[u64; 5]>(b'f' as u32, 15);
 /// `FS_IOC_GETVERSION`, and the number that ext4 had for it first; they answer with an `int`.
 const GET_GENERATION: [u32; 2] = [
     _IOR::<c_long>(b'v' as u32, 1),
@@ -69,6 +72,7 @@ impl Ioctl for Ext4 {
                 }
                 checkpoint(sb, flags)
             }
+            MOVE_EXTENTS => Err(EOPNOTSUPP),
             number if GET_GENERATION.contains(&number) => argument.write(&inode.generation()),
             _ => Err(ENOTTY),
         }

@@ -96,8 +96,8 @@ pub(super) fn fill(mut sb: NewSuperBlock<'_, Ext4>, request: &Request) -> Result
     finish(&sb, &options).inspect_err(|e| fs_err!(sb.get(), "mount failed ({:?})", e))
 }
 
-/// What the superblock asks for in words (`tune2fs -E mount_opts=`). Those that are not known, or not
-/// for ext4rs, are passed over, as C ext4 does it.
+/// What the superblock asks for in words (`tune2fs -E mount_opts=`): all of it, or nothing where one of
+/// them is not known, as C ext4 does it.
 fn stored_options(sb: &NewSuperBlock<'_, Ext4>, raw: &RawSuperblock) -> Request {
     let mut request = Request::default();
     let end = raw.mount_opts.iter().position(|&byte| byte == 0);
@@ -112,9 +112,10 @@ fn stored_options(sb: &NewSuperBlock<'_, Ext4>, raw: &RawSuperblock) -> Request 
         if set.is_err() {
             say!(
                 sb,
-                "the superblock's mount option {} is ignored (tune2fs -E mount_opts=)",
+                "the superblock's mount options are ignored for {} (tune2fs -E mount_opts=)",
                 word
             );
+            return Request::default();
         }
     }
     request

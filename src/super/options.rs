@@ -361,14 +361,7 @@ impl Request {
             "resuid" => self.resuid = Some(number(value)?),
             "resgid" => self.resgid = Some(number(value)?),
             "min_batch_time" => self.min_batch_time = Some(number(value)?),
-            "max_batch_time" => {
-                let micros = number(value)?;
-                self.max_batch_time = Some(if micros == 0 {
-                    DEFAULT_MAX_BATCH_TIME
-                } else {
-                    micros
-                });
-            }
+            "max_batch_time" => self.max_batch_time = Some(number(value)?),
             "data" => match value {
                 // The data is on disk before the blocks say so, whatever is asked for.
                 "ordered" | "writeback" => self.data_journal = Some(false),
@@ -402,8 +395,14 @@ impl Request {
     }
 }
 
+/// A number as C writes it: decimal, hexadecimal after `0x`, octal after `0`.
 fn number(value: &str) -> Result<u32, Refusal> {
-    value.parse().map_err(|_| Refusal::BadValue)
+    let parsed = match value.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16),
+        None if value.starts_with('0') => u32::from_str_radix(value, 8),
+        None => value.parse(),
+    };
+    parsed.map_err(|_| Refusal::BadValue)
 }
 
 fn policy(value: &str) -> Result<ErrorPolicy, Refusal> {

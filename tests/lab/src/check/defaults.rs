@@ -36,6 +36,9 @@ pub fn mount_options(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
         has barrier; has nodelalloc
         umount /mnt
 
+        mount -t $FS -o commit=0x10,max_batch_time=0 $DEV /mnt
+        has commit=16; has max_batch_time=0; umount /mnt
+
         tune2fs -o ^bsdgroups,^nodelalloc,^nobarrier -E mount_opts=commit=77 $DEV > /dev/null
         mount -t $FS $DEV /mnt; has commit=77; has barrier; has delalloc; umount /mnt
 
