@@ -96,24 +96,29 @@ fn fill(inode: &Inode<Ext4>, mode: AllocateMode, range: Range<u64>) -> Result {
             })
         })?;
     }
-    allocate(inode, range.clone())?;
-    if grows {
-        truncate::set_size(inode, range.end)?;
+    let (allocated, end) = allocate(inode, range.clone());
+    // What there was space for belongs to the file.
+    if grows && end > inode.size() {
+        truncate::set_size(inode, end)?;
     }
+    allocated?;
     if mode.writes_zeroes() {
         write_zeroes(inode, range)?;
     }
     Ok(())
 }
 
-/// Allocates unwritten blocks wherever the range has none.
-fn allocate(inode: &Inode<Ext4>, range: Range<u64>) -> Result {
+/// Allocates unwritten blocks wherever the range has none; says how it went, and up to which byte.
+fn allocate(inode: &Inode<Ext4>, range: Range<u64>) -> (Result, u64) {
     let mut at = range.start;
     while at < range.end {
-        let mapping = map_bytes(inode, at..range.end, Intent::AllocateUnwritten)?.ok_or(EFBIG)?;
-        at = byte_of(mapping.extent.end());
+        let mapping = map_bytes(inode, at..range.end, Intent::AllocateUnwritten);
+        match mapping.and_then(|mapping| mapping.ok_or(EFBIG)) {
+            Ok(mapping) => at = byte_of(mapping.extent.end()),
+            Err(error) => return (Err(error), at),
+        }
     }
-    Ok(())
+    (Ok(()), range.end)
 }
 
 /// Makes the range a hole. The size stays.
@@ -137,7 +142,7 @@ fn clear(inode: &Inode<Ext4>, range: Range<u64>) -> Result<Range<LogicalBlock>> 
         return Ok(LogicalBlock(0)..LogicalBlock(0));
     }
     // What is removed may be what would have carried the on-disk size to the end.
-    truncate::write_out_unsized(inode, size)?;
+    truncate::write_out_unsized(inode, size);
     let end = range.end.min(size::block_end(size));
     let first = size::block_end(range.start);
     let last = end & !(BLOCK - 1);
@@ -162,7 +167,7 @@ fn write_zeroes(inode: &Inode<Ext4>, range: Range<u64>) -> Result {
     let _cache = inode.invalidate_lock();
     // Nothing in the page cache may be on its way to these blocks, and the on-disk size has to be
     // there before them.
-    truncate::write_out_unsized(inode, inode.size())?;
+    truncate::write_out_unsized(inode, inode.size());
     inode.write_and_wait(range.clone())?;
     let mut at = range.start;
     while at < range.end {
@@ -180,7 +185,7 @@ fn write_zeroes(inode: &Inode<Ext4>, range: Range<u64>) -> Result {
 /// Empties the page cache from `start`, the first byte of a block, on; all that was dirty is on
 /// disk then.
 fn write_out_and_drop(inode: &Inode<Ext4>, start: u64) -> Result {
-    truncate::write_out_unsized(inode, inode.size())?;
+    truncate::write_out_unsized(inode, inode.size());
     inode.write_and_wait(start..u64::MAX)?;
     inode.truncate_cache(start);
     Ok(())

@@ -37,11 +37,8 @@ impl RegularFile for Ext4File {
     type Fs = Ext4;
     type Fault = BufferedWrite;
 
-    fn open(inode: &Inode<Ext4>, file: &File<Ext4>) -> Result {
-        inode.sb().info().check_running()?;
-        if file.writes() {
-            inode.sb().info().check_writable()?;
-        }
+    fn open(file: &File<Ext4>) -> Result {
+        may_use(file)?;
         last_mounted::note(file);
         file.allow_direct_and_nowait();
         Ok(())
@@ -70,6 +67,10 @@ impl RegularFile for Ext4File {
             _ => return file.seek(offset, whence, max, inode.size()),
         };
         file.set_position(found, max)
+    }
+
+    fn may_map(file: &File<Ext4>) -> Result {
+        may_use(file)
     }
 
     fn may_read(inode: &Inode<Ext4>) -> Result {
@@ -101,6 +102,16 @@ impl RegularFile for Ext4File {
     fn fallocate(file: &File<Ext4>, mode: AllocateMode, range: Range<u64>) -> Result {
         fallocate(file, mode, range)
     }
+}
+
+/// Whether the file system takes what the file was opened for.
+fn may_use(file: &File<Ext4>) -> Result {
+    let fs = file.inode().sb().info();
+    fs.check_running()?;
+    if file.writes() {
+        fs.check_writable()?;
+    }
+    Ok(())
 }
 
 static INODE: Table<bindings::inode_operations> =

@@ -60,7 +60,7 @@ pub(crate) fn set_size(inode: &Inode<Ext4>, new: u64) -> Result {
 
 fn grow(inode: &Inode<Ext4>, new: u64) -> Result {
     let old = inode.size();
-    write_out_unsized(inode, old)?;
+    write_out_unsized(inode, old);
     size::before_longer(inode)?;
     let changed = change_size(inode, new, false);
     inode.cache_extended(old, inode.size());
@@ -68,13 +68,13 @@ fn grow(inode: &Inode<Ext4>, new: u64) -> Result {
     changed
 }
 
-/// Writes out what lies between the on-disk size and `end`.
-pub(crate) fn write_out_unsized(inode: &Inode<Ext4>, end: u64) -> Result {
+/// Writes out what lies between the on-disk size and `end`. What goes wrong, now or before, is for the
+/// next `fsync()` to say: the data is lost, and nothing waits for it any more.
+pub(crate) fn write_out_unsized(inode: &Inode<Ext4>, end: u64) {
     let on_disk = inode.info().disk_size();
     if on_disk < end {
-        inode.write_and_wait(on_disk..end)?;
+        inode.write_quietly(on_disk..end);
     }
-    Ok(())
 }
 
 /// Sets both sizes and the times in an operation of its own; the on-disk size later where a grow
@@ -121,7 +121,7 @@ pub(crate) fn trim(inode: &Inode<Ext4>) -> Result {
 fn shrink(inode: &Inode<Ext4>, new: u64) -> Result {
     let old = inode.size();
     // Data before the new end that the on-disk size does not cover yet: it will from now on.
-    write_out_unsized(inode, new)?;
+    write_out_unsized(inode, new);
     change_size(inode, new, true)?;
     inode.truncate_cache(new);
     let end = size::block_end(new);

@@ -149,7 +149,7 @@ fn write_alone(write: &mut Transfer<'_, Ext4>) -> Result<usize> {
     let range = write.range();
     let grows = range.end > inode.info().disk_size().min(inode.size());
     if grows {
-        truncate::write_out_unsized(inode, inode.size())?;
+        truncate::write_out_unsized(inode, inode.size());
         size::before_direct(inode, range.start)?;
     }
     let whole = is_whole(&range);

@@ -352,13 +352,16 @@ pub(crate) trait RegularFile: Sized + 'static {
     type Fault: Mapper<Fs = Self::Fs>;
 
     /// `open()`.
-    fn open(inode: &Inode<Self::Fs>, file: &File<Self::Fs>) -> Result;
+    fn open(file: &File<Self::Fs>) -> Result;
 
     /// The last `close()`.
     fn release(inode: &Inode<Self::Fs>, file: &File<Self::Fs>);
 
     /// `lseek()`.
     fn seek(file: &File<Self::Fs>, offset: i64, whence: Whence) -> Result<i64>;
+
+    /// Whether the file can be mapped now.
+    fn may_map(file: &File<Self::Fs>) -> Result;
 
     /// Whether the file can be read now.
     fn may_read(inode: &Inode<Self::Fs>) -> Result;
@@ -466,6 +469,10 @@ impl<T: RegularFile> VmTable<T> {
 unsafe extern "C" fn mmap_prepare<T: RegularFile>(desc: *mut bindings::vm_area_desc) -> c_int {
     // SAFETY: The descriptor is valid for the call, and its file open.
     unsafe {
+        let file = <&File<T::Fs>>::from_c((*desc).file);
+        if let Err(error) = T::may_map(file) {
+            return error.to_errno();
+        }
         bindings::file_accessed((*desc).file);
         (*desc).vm_ops = VmTable::<T>::OPS;
     }
@@ -475,7 +482,7 @@ unsafe extern "C" fn mmap_prepare<T: RegularFile>(desc: *mut bindings::vm_area_d
 fn open<T: RegularFile>(inode: &Inode<T::Fs>, file: &File<T::Fs>) -> Result {
     // SAFETY: The VFS opens this file of this inode.
     to_result(unsafe { bindings::generic_file_open(inode.as_ptr(), file.as_ptr()) })?;
-    T::open(inode, file)
+    T::open(file)
 }
 
 fn release<T: RegularFile>(inode: &Inode<T::Fs>, file: &File<T::Fs>) -> Result {

@@ -44,8 +44,8 @@ use kernel::time::{delay::fsleep, Delta};
 
 /// Descriptor blocks that are read ahead at a time.
 const READ_AHEAD: u32 = 32;
-/// How long a commit hook is waited for.
-const MAX_HOOK_MILLIS: u32 = 50;
+/// How long a commit hook is waited for: it may have to discard a lot.
+const MAX_HOOK_MILLIS: u32 = 10_000;
 
 struct Group {
     state: Pin<KBox<Mutex<GroupState>>>,
@@ -186,7 +186,9 @@ impl Groups {
     pub(crate) fn wait_for_frees(&self) -> bool {
         let missing = self.counters.uncommitted();
         if missing == 0 {
-            return false;
+            // Or what was missing has just come back: its bits may follow the counter.
+            fsleep(Delta::from_millis(1));
+            return self.counters.may_have(1, self.claimant());
         }
         // What is held comes back without a commit.
         drop(self.trimming.lock());
@@ -200,7 +202,8 @@ impl Groups {
         }
         // jbd2 may wake us before it has called the commit hook to the end.
         for _ in 0..MAX_HOOK_MILLIS {
-            if self.commits.load(Acquire) != before {
+            let aborted = journal.is_none_or(|journal| journal.is_aborted());
+            if aborted || self.commits.load(Acquire) != before {
                 break;
             }
             fsleep(Delta::from_millis(1));

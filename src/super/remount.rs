@@ -28,9 +28,11 @@ pub(super) fn reconfigure(sb: &SuperBlock<Ext4>, request: &Request, read_only: b
         fs_err!(sb, "noload and sb= cannot change in a remount");
         return Err(EINVAL);
     }
-    if let (false, Some(option)) = (read_only, after.unsupported()) {
-        fs_err!(sb, "not supported: {}", option);
-        return Err(EINVAL);
+    if let Some(option) = after.unsupported() {
+        if !read_only || before.unsupported().is_none() {
+            fs_err!(sb, "not supported: {}", option);
+            return Err(EINVAL);
+        }
     }
     info.set_options(after);
     if let Some(journal) = info.journal() {

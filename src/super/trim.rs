@@ -9,6 +9,7 @@ use super::groups::Groups;
 use crate::alloc::{hold_free, release_committed, GroupTable, Run};
 use crate::format::geometry::BLOCK_BITS;
 use crate::format::units::{GroupNumber, PhysicalBlock};
+use crate::kern::nofs::NoFs;
 use crate::kern::super_block::SuperBlock;
 use crate::{fs_warn, Ext4};
 use core::ops::Range;
@@ -86,6 +87,7 @@ fn trim_group(groups: &Groups, group: GroupNumber, within: Range<u32>, min: u32)
             return Err(ERESTARTSYS);
         }
         let _trimming = groups.trimming();
+        let _nofs = NoFs::enter();
         let Some(run) = hold_free(groups, device, group, left.clone(), min)? else {
             break;
         };

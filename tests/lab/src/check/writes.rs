@@ -56,7 +56,8 @@ pub fn mapping_fails(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     Ok(String::new())
 }
 
-/// Zeroing a range that the disk has no room for keeps nothing reserved.
+/// Zeroing a range that the disk has no room for keeps nothing reserved; of an allocation that comes
+/// half-way, the file has what there is.
 pub fn zeroing_without_space(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     s.fresh(lab, "48M", "-m 0")?;
     s.sh(
@@ -67,6 +68,11 @@ pub fn zeroing_without_space(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
         dd if=/dev/urandom of=file bs=1M seek=60 count=4 conv=notrunc 2>/dev/null
         if fallocate -z -o 0 -l 64M file 2>/dev/null; then echo 'there is room'; exit 1; fi
         [ $(dd if=file bs=1M skip=60 2>/dev/null | tr -d '\0' | wc -c) = 0 ]
+        rm file; sync
+        if fallocate -l 64M file 2>/dev/null; then echo 'there is room'; exit 1; fi
+        size=$(stat -c %s file) space=$(($(stat -c %b file) * 512))
+        [ $size -ge 16777216 ] && [ $space -ge $size ] && [ $space -le $((size + 65536)) ] ||
+            { echo "$size bytes in a space of $space"; exit 1; }
         cd /; umount /mnt"#,
     )?;
     s.e2fsck()?;
