@@ -184,6 +184,8 @@ impl Groups {
     /// An allocation found nothing: commits, where that makes freed blocks available, and says
     /// whether to try again. No handle is open.
     pub(crate) fn wait_for_frees(&self) -> bool {
+        // First: a hook that ends from here on is noticed below.
+        let before = self.commits.load(Acquire);
         let missing = self.counters.uncommitted();
         if missing == 0 {
             // Or what was missing has just come back: its bits may follow the counter.
@@ -195,7 +197,6 @@ impl Groups {
         if self.counters.uncommitted() < missing {
             return true;
         }
-        let before = self.commits.load(Acquire);
         let journal = self.info().journal();
         if journal.is_none_or(|journal| journal.force_commit().is_err()) {
             return false;
