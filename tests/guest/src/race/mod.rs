@@ -66,6 +66,11 @@ impl Scene {
             "{found} blocks are allocated, expected {blocks}"
         );
         fadvise(file, 0, None, Advice::DontNeed)?;
+        self.holds(expected)
+    }
+
+    /// The file reads as `expected`.
+    fn holds(&self, expected: &[u8]) -> Result<()> {
         let found = std::fs::read(&self.path)?;
         ensure!(
             found.len() == expected.len(),

@@ -124,7 +124,9 @@ fn zero_range_after_lookup(scene: &Scene) -> Result<()> {
     after_lookup(scene, &file, || {
         change(&file, FallocateFlags::ZERO_RANGE, 1, 2)
     })?;
-    scene.judge(&file, &blocks(&[Some(0), None, None, Some(3)]), 4)
+    let expected = blocks(&[Some(0), None, None, Some(3)]);
+    scene.holds(&expected).context("in the page cache")?;
+    scene.judge(&file, &expected, 4)
 }
 
 fn collapse_after_lookup(scene: &Scene) -> Result<()> {
