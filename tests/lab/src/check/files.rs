@@ -262,17 +262,24 @@ pub fn change_counters(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
         .join(", "))
 }
 
+/// Gives a script `disk_in_memory SIZE`: a new file system on `$loop`, whose device is the file
+/// /tmp/disk in memory.
+const DISK_IN_MEMORY: &str = "set -e
+    disk_in_memory() {
+        modprobe -q loop || true
+        truncate -s $1 /tmp/disk
+        loop=$(losetup -f)
+        losetup $loop /tmp/disk
+        mke2fs -q -F -t ext4 -b 4096 $loop
+    }
+    ";
+
 /// The device is told of free blocks: by `fstrim`, and with `discard` when what was freed has
 /// committed. It is a file in memory, which becomes smaller then.
 pub fn discards(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     let said = s.sh(
         lab,
-        "set -e
-        modprobe -q loop || true
-        truncate -s 96M /tmp/disk
-        loop=$(losetup -f)
-        losetup $loop /tmp/disk
-        mke2fs -q -F -t ext4 -b 4096 $loop
+        &format!("{DISK_IN_MEMORY}{}", "disk_in_memory 96M
         took() { echo $(( $(stat -c '%b * %B' /tmp/disk) >> 20 )); }
         fill() { dd if=/dev/urandom of=/mnt/$1 bs=1M count=20 2>/dev/null; sync; }
         mount -t $FS $loop /mnt
@@ -292,7 +299,7 @@ pub fn discards(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
         umount /mnt
         e2fsck -fn $loop > /dev/null || exit 1
         losetup -d $loop; rm /tmp/disk
-        echo $before $after $later",
+        echo $before $after $later"),
     )?;
     let took: Vec<u64> = said
         .lines()
@@ -317,12 +324,9 @@ pub fn no_discard_after_an_abort(lab: &Lab<'_>, s: &mut Session) -> Result<Strin
     s.expected = vec!["ext4rs".into(), "EXT4-fs".into(), "borting journal".into()];
     s.sh(
         lab,
-        "set -e
-        modprobe -q loop || true
-        truncate -s 48M /tmp/disk
-        loop=$(losetup -f)
-        losetup $loop /tmp/disk
-        mke2fs -q -F -t ext4 -b 4096 $loop
+        &format!(
+            "{DISK_IN_MEMORY}{}",
+            "disk_in_memory 48M
         mount -t $FS -o discard,commit=600 $loop /mnt
         dd if=/dev/urandom of=/mnt/kept bs=1M count=8 2>/dev/null; sync
         sum=$(sha256sum < /mnt/kept)
@@ -332,7 +336,8 @@ pub fn no_discard_after_an_abort(lab: &Lab<'_>, s: &mut Session) -> Result<Strin
         mount -t $FS $loop /mnt
         [ \"$sum\" = \"$(sha256sum < /mnt/kept)\" ] || { echo the file is another; exit 1; }
         umount /mnt
-        losetup -d $loop; rm /tmp/disk",
+        losetup -d $loop; rm /tmp/disk"
+        ),
     )?;
     Ok(String::new())
 }

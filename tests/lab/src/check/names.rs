@@ -47,7 +47,9 @@ pub fn link_counts(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
 pub fn damaged_directory_stays(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     s.expected = vec![format!("ext4rs ({})", lab.parts.disk(0)), "EXT4-fs".into()];
     s.fresh(lab, "64M", "")?;
-    let script = r#"set -e
+    s.sh(
+        lab,
+        r#"set -e
         mount -t $FS $DEV /mnt; mkdir -p /mnt/a/d /mnt/b; touch /mnt/a/d/file; umount /mnt
         block=$(debugfs -R 'bmap /a/d 0' $DEV 2>/dev/null)
         at=$((block * 4096 + 100))
@@ -63,8 +65,8 @@ pub fn damaged_directory_stays(lab: &Lab<'_>, s: &mut Session) -> Result<String>
         mount -t $FS $DEV /mnt
         [ -e /mnt/a/d/file ] || { echo 'it is not where it was'; exit 1; }
         [ ! -e /mnt/b/d ] || { echo 'it is in both places'; exit 1; }
-        umount /mnt"#;
-    s.sh(lab, &format!("{REFUSED}{script}"))?;
+        umount /mnt"#,
+    )?;
     s.e2fsck()?;
     Ok(String::new())
 }
