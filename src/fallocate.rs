@@ -18,17 +18,15 @@
 use crate::{
     extent_status::{State, END_OF_FILE_SPACE},
     file::fsync,
-    format::{geometry::BLOCK_BITS, units::LogicalBlock},
+    format::units::LogicalBlock,
     inode::{self, mapping_env::InodeEnv},
-    iomap::{
-        read::{blocks_of, byte_of, map_bytes, Report, Valid},
-        size,
-    },
+    iomap::read::{map_bytes, Report, Valid},
     jbd_glue::Operation as Handle,
     kern::{
         file::{AllocateMode, File},
         inode::Inode,
         iomap::zero_range,
+        mapping::page_start,
     },
     mapper::{
         convert_unwritten, make_way, release_delayed, remove_blocks, shift_blocks, unwrite_blocks,
@@ -38,8 +36,6 @@ use crate::{
 };
 use core::ops::Range;
 use kernel::prelude::*;
-
-const BLOCK: u64 = 1 << BLOCK_BITS;
 
 /// `fallocate()` of the bytes in `range`, which the VFS has checked against the largest file.
 ///
@@ -114,7 +110,7 @@ fn allocate(inode: &Inode<Ext4>, range: Range<u64>) -> (Result, u64) {
     while at < range.end {
         let mapping = map_bytes(inode, at..range.end, Intent::AllocateUnwritten);
         match mapping.and_then(|mapping| mapping.ok_or(EFBIG)) {
-            Ok(mapping) => at = byte_of(mapping.extent.end()),
+            Ok(mapping) => at = inode.block_size().byte_of(mapping.extent.end()),
             Err(error) => return (Err(error), at),
         }
     }
@@ -143,9 +139,10 @@ fn clear(inode: &Inode<Ext4>, range: Range<u64>) -> Result<Range<LogicalBlock>> 
     }
     // What is removed may be what would have carried the on-disk size to the end.
     truncate::write_out_unsized(inode, size);
-    let end = range.end.min(size::block_end(size));
-    let first = size::block_end(range.start);
-    let last = end & !(BLOCK - 1);
+    let block = inode.block_size();
+    let end = range.end.min(block.end_of(size));
+    let first = block.end_of(range.start);
+    let last = block.start_of(end);
     if first > last {
         // Within one block.
         zero_range::<Report, Valid>(inode, range.start..end.min(size))?;
@@ -158,7 +155,7 @@ fn clear(inode: &Inode<Ext4>, range: Range<u64>) -> Result<Range<LogicalBlock>> 
     // it must not be on its way to blocks that are another file's by then. What goes wrong with it is
     // the next fsync's: with the cache empty the blocks have to follow.
     inode.write_quietly(first..last);
-    Ok(blocks_of(first..last))
+    Ok(inode.blocks_of(first..last))
 }
 
 /// Makes the unwritten blocks of the range written, with zeros that the device writes. The range
@@ -177,14 +174,16 @@ fn write_zeroes(inode: &Inode<Ext4>, range: Range<u64>) -> Result {
             inode.sb().info().device.write_zeroes(place, extent.len())?;
             convert_unwritten(&InodeEnv::new(inode), extent.range(), None)?;
         }
-        at = byte_of(extent.end());
+        at = inode.block_size().byte_of(extent.end());
     }
     Ok(())
 }
 
-/// Empties the page cache from `start`, the first byte of a block, on; all that was dirty is on
-/// disk then.
+/// Empties the page cache from the page of byte `start` on; all that was dirty is on disk then.
 fn write_out_and_drop(inode: &Inode<Ext4>, start: u64) -> Result {
+    // Blocks smaller than a page: that page begins with some that stay where they are. If it stayed in
+    // the cache it would hold zeros for those that move.
+    let start = page_start(start);
     truncate::write_out_unsized(inode, inode.size());
     inode.write_and_wait(start..u64::MAX)?;
     inode.truncate_cache(start);
@@ -192,17 +191,18 @@ fn write_out_and_drop(inode: &Inode<Ext4>, start: u64) -> Result {
 }
 
 /// How many blocks a range takes that is to be cut out, or put in.
-fn whole_blocks(range: &Range<u64>) -> Result<u32> {
-    if range.start & (BLOCK - 1) != 0 || range.end & (BLOCK - 1) != 0 {
+fn whole_blocks(inode: &Inode<Ext4>, range: &Range<u64>) -> Result<u32> {
+    let block = inode.block_size();
+    if block.start_of(range.start) != range.start || block.start_of(range.end) != range.end {
         return Err(EINVAL);
     }
-    let blocks = blocks_of(range.clone());
+    let blocks = inode.blocks_of(range.clone());
     blocks.end.distance_from(blocks.start).ok_or(EINVAL)
 }
 
 /// Cuts the range out of the file.
 fn collapse(inode: &Inode<Ext4>, range: Range<u64>) -> Result {
-    let by = whole_blocks(&range)?;
+    let by = whole_blocks(inode, &range)?;
     // A range that reaches the end is a truncate's.
     if range.end >= inode.size() {
         return Err(EINVAL);
@@ -212,7 +212,7 @@ fn collapse(inode: &Inode<Ext4>, range: Range<u64>) -> Result {
     let new_size = inode
         .size()
         .saturating_sub(range.end.saturating_sub(range.start));
-    let blocks = blocks_of(range);
+    let blocks = inode.blocks_of(range);
     truncate::with_handle(inode, Operation::Move, |env, handle| {
         remove_blocks(env, blocks.clone(), handle)?;
         let shift = Shift::Down {
@@ -235,7 +235,7 @@ fn set_sizes(inode: &Inode<Ext4>, new: u64, handle: &mut Handle<'_>) -> Result {
 
 /// Puts a hole into the file.
 fn insert(inode: &Inode<Ext4>, range: Range<u64>) -> Result {
-    let by = whole_blocks(&range)?;
+    let by = whole_blocks(inode, &range)?;
     let size = inode.size();
     if range.start >= size {
         return Err(EINVAL);
@@ -248,9 +248,9 @@ fn insert(inode: &Inode<Ext4>, range: Range<u64>) -> Result {
     inode.may_have_size(new_size)?;
     let _cache = inode.invalidate_lock();
     // The tail becomes part of the file until its block has moved: it has to be zero.
-    zero_range::<Report, Valid>(inode, size..size::block_end(size))?;
+    zero_range::<Report, Valid>(inode, size..inode.block_size().end_of(size))?;
     write_out_and_drop(inode, range.start)?;
-    let from = blocks_of(range).start;
+    let from = inode.blocks_of(range).start;
     truncate::with_handle(inode, Operation::Move, |env, handle| {
         make_way(env, from, by, handle)?;
         // First: blocks must not lie past the end at any time.

@@ -7,7 +7,6 @@
 //! needed a target stays in memory with its inode.
 
 use crate::dir::blocks;
-use crate::format::geometry::BLOCK_SIZE;
 use crate::format::units::LogicalBlock;
 use crate::format::Problem;
 use crate::inode;
@@ -19,8 +18,10 @@ use crate::store::{MetaBlock, Transaction};
 use crate::Ext4;
 use kernel::prelude::*;
 
-/// The longest target, in bytes.
-pub(crate) const TARGET_MAX: usize = BLOCK_SIZE - 1;
+/// The longest target of a symlink in `dir`, in bytes.
+pub(crate) fn target_max(dir: &Inode<Ext4>) -> usize {
+    dir.block_size().len().saturating_sub(1)
+}
 
 /// The operations of symlinks.
 pub(crate) static SYMLINK_INODE: InodeTable = symlink_inode_table::<Ext4>();

@@ -26,7 +26,7 @@ use crate::{
     format::units::LogicalBlock,
     inode::{self, mapping_env::InodeEnv},
     iomap::{
-        read::{blocks_of, Report, Valid},
+        read::{Report, Valid},
         size,
     },
     jbd_glue::{credits, Operation as Handle},
@@ -115,7 +115,7 @@ pub(crate) fn change_size(inode: &Inode<Ext4>, new: u64, shrinks: bool) -> Resul
 /// As [`remove_from`].
 pub(crate) fn trim(inode: &Inode<Ext4>) -> Result {
     let _cache = inode.invalidate_lock();
-    remove_from(inode, blocks_of(0..inode.size()).end)
+    remove_from(inode, inode.blocks_of(0..inode.size()).end)
 }
 
 fn shrink(inode: &Inode<Ext4>, new: u64) -> Result {
@@ -124,7 +124,7 @@ fn shrink(inode: &Inode<Ext4>, new: u64) -> Result {
     write_out_unsized(inode, new);
     change_size(inode, new, true)?;
     inode.truncate_cache(new);
-    let end = size::block_end(new);
+    let end = inode.block_size().end_of(new);
     let zeroed = if new < end {
         zero_range::<Report, Valid>(inode, new..end).map(|_| ())
     } else {
@@ -133,7 +133,7 @@ fn shrink(inode: &Inode<Ext4>, new: u64) -> Result {
     if new == 0 && old > 0 && inode.sb().info().is_on(superblock::Switch::AutoDaAlloc) {
         inode.info().note_replaced();
     }
-    let removed = remove_from(inode, blocks_of(0..new).end);
+    let removed = remove_from(inode, inode.blocks_of(0..new).end);
     zeroed.and(removed)
 }
 

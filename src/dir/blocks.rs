@@ -6,7 +6,6 @@
 use crate::dirblock::{DirBlocks, DirWriter};
 use crate::extents::{self, Found};
 use crate::format::extent::{Extent, State};
-use crate::format::geometry::BLOCK_BITS;
 use crate::format::inode::flags;
 use crate::format::units::{LogicalBlock, PhysicalBlock};
 use crate::format::Problem;
@@ -94,7 +93,7 @@ impl DirBlocks for DirView<'_> {
 
     fn blocks(&self) -> u32 {
         // The size of a directory was checked against the space of logical blocks.
-        u32::try_from(self.0.size() >> BLOCK_BITS).unwrap_or(u32::MAX)
+        u32::try_from(self.0.block_size().whole_blocks(self.0.size())).unwrap_or(u32::MAX)
     }
 
     fn is_indexed(&self) -> bool {
@@ -158,7 +157,8 @@ impl DirWriter for DirEdit<'_, '_> {
 
     fn append(&mut self) -> Result<Buffer> {
         let at = LogicalBlock(self.blocks());
-        let size = u64::from(at.checked_add(1).ok_or(ENOSPC)?.0) << BLOCK_BITS;
+        let end = at.checked_add(1).ok_or(ENOSPC)?;
+        let size = self.dir.block_size().byte_of(end);
         append(self.dir, at, size, self.operation)
     }
 

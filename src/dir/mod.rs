@@ -9,7 +9,6 @@
 pub(crate) mod blocks;
 
 use crate::dirblock::{self, file_type, Format, Position};
-use crate::format::geometry::BLOCK_BITS;
 use crate::format::units::InodeNumber;
 use crate::jbd_glue::Operation;
 use crate::kern::dir_context::DirContext;
@@ -171,7 +170,7 @@ pub(crate) fn end_position(file: &DirFile<Ext4>) -> u64 {
     ) {
         (true, false) => dirblock::END,
         (true, true) => dirblock::SHORT_END,
-        (false, _) => dir.size().max(1 << BLOCK_BITS),
+        (false, _) => dir.size().max(dir.block_size().bytes()),
     }
 }
 

@@ -11,7 +11,7 @@ use super::index::{Node, NodeKind, RootInfo};
 use crate::format::features::compat;
 use crate::format::problem::Problem;
 use crate::format::units::{InodeNumber, LogicalBlock};
-use crate::format::Geometry;
+use crate::format::{BlockSize, Geometry};
 use crate::store::MetaBlock;
 use kernel::prelude::*;
 
@@ -69,7 +69,9 @@ pub trait DirWriter: DirBlocks {
 /// What the directories of a file system, and one of them, are like on disk.
 #[derive(Clone, Copy, Debug)]
 pub struct Format {
-    /// The form of this directory's blocks.
+    /// The size of this directory's blocks.
+    pub block_size: BlockSize,
+    /// Their form.
     pub layout: Layout,
     /// The hash of new indexes.
     pub hasher: Hasher,
@@ -81,6 +83,7 @@ impl Format {
     /// The format of the directory `ino` of `generation`.
     pub fn new(geo: &Geometry, ino: InodeNumber, generation: u32) -> Self {
         Self {
+            block_size: geo.block_size,
             layout: Layout::new(geo, ino, generation),
             hasher: Hasher::new(geo),
             makes_index: geo.features.has_compat(compat::DIR_INDEX),

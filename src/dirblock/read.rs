@@ -13,7 +13,6 @@ use super::hash::{Hasher, NameHash};
 use super::index::NodeKind;
 use crate::format::problem::Problem;
 use crate::format::units::{InodeNumber, LogicalBlock};
-use crate::format::BLOCK_BITS;
 use crate::store::MetaBlock;
 use kernel::prelude::*;
 
@@ -84,7 +83,7 @@ pub fn read_dir<D: DirBlocks>(
     if is_by_hash(dir, format) {
         read_by_hash(dir, format, position, &mut emit)
     } else {
-        read_by_place(dir, &format.layout, position, &mut emit)
+        read_by_place(dir, format, position, &mut emit)
     }
 }
 
@@ -95,16 +94,17 @@ pub fn is_by_hash<D: DirBlocks>(dir: &D, format: &Format) -> bool {
 
 fn read_by_place<D: DirBlocks>(
     dir: &D,
-    layout: &Layout,
+    format: &Format,
     position: &mut Position,
     emit: &mut impl Emit,
 ) -> Result {
     position.skip = 0;
-    let end = u64::from(dir.blocks()) << BLOCK_BITS;
+    let (layout, size) = (&format.layout, format.block_size);
+    let end = size.bytes_of(dir.blocks().into());
     while position.cookie < end {
         // Below the end, which counts blocks in 32 bits.
-        let at = LogicalBlock((position.cookie >> BLOCK_BITS) as u32);
-        let start = u64::from(at.0) << BLOCK_BITS;
+        let at = LogicalBlock(size.whole_blocks(position.cookie) as u32);
+        let start = size.byte_of(at);
         let block = read_leaf(dir, layout, at)?;
         // Always from the block's start: what lay at the cookie may have been removed.
         for entry in layout.entries(block.bytes()) {
@@ -118,7 +118,7 @@ fn read_by_place<D: DirBlocks>(
                 return Ok(());
             }
         }
-        position.cookie = start.saturating_add(1 << BLOCK_BITS);
+        position.cookie = start.saturating_add(size.bytes());
     }
     Ok(())
 }

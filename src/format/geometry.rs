@@ -5,6 +5,7 @@
 //! Everything else in the module takes a [`Geometry`] and trusts it; nothing goes back to the raw
 //! superblock for a size or a count. It never changes while mounted.
 
+use super::block_size::{self, BlockSize};
 use super::features::{compat, incompat, ro_compat, Features};
 use super::problem::{ensure, Problem};
 use super::superblock::{flags, RawSuperblock, CHECKSUM_CRC32C, DYNAMIC_REVISION, MAGIC};
@@ -12,12 +13,6 @@ use super::units::{GroupNumber, InodeNumber, PhysicalBlock};
 use crate::crc32c;
 use core::ops::Range;
 
-/// The one supported block size, in bytes.
-pub const BLOCK_SIZE: usize = 4096;
-/// `log2` of [`BLOCK_SIZE`].
-pub const BLOCK_BITS: u32 = 12;
-/// Bits in a bitmap block: the most blocks, and the most inodes, of a group.
-const BITS_PER_BLOCK: u32 = 8 * BLOCK_SIZE as u32;
 /// Bytes of the smallest inode, and of the part that all inodes share.
 pub const GOOD_OLD_INODE_SIZE: u16 = 128;
 /// The first inode that is not reserved, at the least.
@@ -46,11 +41,14 @@ pub enum GroupChecksum {
 pub struct Geometry {
     /// The feature words at mount; `super` keeps the changing bits (`needs_recovery`).
     pub features: Features,
+    /// The block size.
+    pub block_size: BlockSize,
     /// Blocks of the file system; at most 2^48 and at most what the device holds.
     pub blocks: u64,
     /// Blocks kept for the privileged.
     pub reserved_blocks: u64,
-    /// The first block that belongs to group 0.
+    /// The first block that belongs to group 0, and holds the superblock: 1 with blocks of 1 KiB,
+    /// which leave the first one to a boot loader, else 0.
     pub first_data_block: PhysicalBlock,
     /// Number of groups; at least 1.
     pub groups: u32,
@@ -109,13 +107,15 @@ impl Geometry {
     /// problem.
     pub fn parse(raw: &RawSuperblock, device_bytes: u64) -> Result<Self, Problem> {
         let features = check_identity(raw)?;
-        let inode_size = check_inode_size(raw)?;
+        let block_size = check_block_size(raw)?;
+        let block_bytes = 1u32 << block_size.bits();
+        let inode_size = check_inode_size(raw, block_size)?;
         let desc_size = check_desc_size(raw, &features)?;
-        let descs_per_block = BLOCK_SIZE as u32 / u32::from(desc_size);
-        let blocks_per_group = check_blocks_per_group(raw)?;
-        let inodes_per_block = BLOCK_SIZE as u32 / u32::from(inode_size);
-        let inodes_per_group = check_inodes_per_group(raw, inodes_per_block)?;
-        let (blocks, first) = check_blocks(raw, device_bytes)?;
+        let descs_per_block = block_bytes / u32::from(desc_size);
+        let blocks_per_group = check_blocks_per_group(raw, block_size)?;
+        let inodes_per_block = block_bytes / u32::from(inode_size);
+        let inodes_per_group = check_inodes_per_group(raw, block_size, inodes_per_block)?;
+        let (blocks, first) = check_blocks(raw, block_size, device_bytes)?;
 
         let groups = (blocks - u64::from(first)).div_ceil(blocks_per_group.into());
         let groups = u32::try_from(groups)
@@ -133,6 +133,7 @@ impl Geometry {
         let sparse2 = features.has_compat(compat::SPARSE_SUPER2);
         let mut geo = Self {
             features,
+            block_size,
             blocks,
             reserved_blocks: raw.reserved_blocks_count(),
             first_data_block: PhysicalBlock(first.into()),
@@ -172,7 +173,7 @@ impl Geometry {
             Problem::invalid("more reserved blocks than blocks", self.reserved_blocks),
         )?;
         ensure(
-            self.reserved_gdt_blocks as usize <= BLOCK_SIZE / 4,
+            self.reserved_gdt_blocks as usize <= self.block_size.len() / 4,
             Problem::invalid(
                 "too many reserved group descriptor blocks",
                 self.reserved_gdt_blocks.into(),
@@ -223,6 +224,11 @@ impl Geometry {
             self.orphan_file_inode = Some(InodeNumber(orphans));
         }
         Ok(())
+    }
+
+    /// The longest file that 32-bit logical blocks address, in bytes.
+    pub fn max_file_size(&self) -> u64 {
+        self.block_size.bytes_of(u32::MAX.into())
     }
 
     /// Whether metadata carries CRC-32C checksums.
@@ -396,27 +402,31 @@ fn check_identity(raw: &RawSuperblock) -> Result<Features, Problem> {
         )?;
     }
     raw.verify_checksum()?;
+    Ok(features)
+}
+
+fn check_block_size(raw: &RawSuperblock) -> Result<BlockSize, Problem> {
     let log = raw.log_block_size.get();
     ensure(
         log <= 6,
         Problem::invalid("absurd block size (log2 of KiB)", log.into()),
     )?;
-    ensure(
-        log == BLOCK_BITS - 10,
-        Problem::unsupported("a block size other than 4096 bytes", 1024 << log),
-    )?;
+    let size = BlockSize::from_bits(log + 10).ok_or(Problem::unsupported(
+        "a block size of more than 4096 bytes",
+        u64::from(block_size::SMALLEST) << log,
+    ))?;
     let cluster = raw.log_cluster_size.get();
     ensure(
         cluster == log,
         Problem::invalid("cluster size differs from block size", cluster.into()),
     )?;
-    Ok(features)
+    Ok(size)
 }
 
-fn check_inode_size(raw: &RawSuperblock) -> Result<u16, Problem> {
+fn check_inode_size(raw: &RawSuperblock, block: BlockSize) -> Result<u16, Problem> {
     let size = raw.inode_size.get();
     ensure(
-        size >= GOOD_OLD_INODE_SIZE && usize::from(size) <= BLOCK_SIZE && size.is_power_of_two(),
+        size >= GOOD_OLD_INODE_SIZE && usize::from(size) <= block.len() && size.is_power_of_two(),
         Problem::invalid("bad inode size", size.into()),
     )?;
     Ok(size)
@@ -456,10 +466,10 @@ fn check_desc_size(raw: &RawSuperblock, features: &Features) -> Result<u16, Prob
     Ok(size)
 }
 
-fn check_blocks_per_group(raw: &RawSuperblock) -> Result<u32, Problem> {
+fn check_blocks_per_group(raw: &RawSuperblock, block: BlockSize) -> Result<u32, Problem> {
     let blocks = raw.blocks_per_group.get();
     ensure(
-        (8..=BITS_PER_BLOCK).contains(&blocks) && blocks % 8 == 0,
+        (8..=block.bitmap_bits()).contains(&blocks) && blocks % 8 == 0,
         Problem::invalid("bad number of blocks per group", blocks.into()),
     )?;
     let clusters = raw.clusters_per_group.get();
@@ -470,10 +480,14 @@ fn check_blocks_per_group(raw: &RawSuperblock) -> Result<u32, Problem> {
     Ok(blocks)
 }
 
-fn check_inodes_per_group(raw: &RawSuperblock, per_block: u32) -> Result<u32, Problem> {
+fn check_inodes_per_group(
+    raw: &RawSuperblock,
+    block: BlockSize,
+    per_block: u32,
+) -> Result<u32, Problem> {
     let inodes = raw.inodes_per_group.get();
     ensure(
-        (per_block.max(8)..=BITS_PER_BLOCK).contains(&inodes)
+        (per_block.max(8)..=block.bitmap_bits()).contains(&inodes)
             && inodes % 8 == 0
             && inodes.checked_rem(per_block) == Some(0),
         Problem::invalid("bad number of inodes per group", inodes.into()),
@@ -482,20 +496,24 @@ fn check_inodes_per_group(raw: &RawSuperblock, per_block: u32) -> Result<u32, Pr
 }
 
 /// The number of blocks, and the first block, which is before the end.
-fn check_blocks(raw: &RawSuperblock, device_bytes: u64) -> Result<(u64, u32), Problem> {
+fn check_blocks(
+    raw: &RawSuperblock,
+    block: BlockSize,
+    device_bytes: u64,
+) -> Result<(u64, u32), Problem> {
     let blocks = raw.blocks_count();
     ensure(
         blocks <= 1 << MAX_BLOCK_BITS,
         Problem::invalid("absurd number of blocks", blocks),
     )?;
     ensure(
-        blocks <= device_bytes >> BLOCK_BITS,
+        blocks <= block.whole_blocks(device_bytes),
         Problem::invalid("the device is smaller than the file system", blocks),
     )?;
     let first = raw.first_data_block.get();
     ensure(
-        first == 0,
-        Problem::invalid("first data block is not 0", first.into()),
+        (first == 1) == (block.len() == 1024) && first <= 1,
+        Problem::invalid("bad first data block", first.into()),
     )?;
     ensure(
         u64::from(first) < blocks,

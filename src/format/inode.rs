@@ -9,9 +9,10 @@
 //!
 //! Format: `Documentation/filesystems/ext4/inodes.rst`; C: `struct ext4_inode`.
 
+use super::block_size::BlockSize;
 use super::checksum::crc32c_with_hole;
 use super::features::{compat, incompat, ro_compat};
-use super::geometry::{Geometry, BLOCK_BITS, BLOCK_SIZE, GOOD_OLD_INODE_SIZE};
+use super::geometry::{Geometry, GOOD_OLD_INODE_SIZE};
 use super::problem::{ensure, Problem};
 pub use super::timestamp::Timestamp;
 use super::units::{InodeNumber, PhysicalBlock};
@@ -310,11 +311,11 @@ impl DiskInode {
     }
 
     fn check(&self, geo: &Geometry) -> Result<(), Problem> {
-        let bad_size = Problem::new("bad inode size", self.size);
+        let (block, bad_size) = (geo.block_size, Problem::new("bad inode size", self.size));
         match self.mode & mode::TYPE {
-            mode::REGULAR => ensure(self.size <= MAX_FILE_SIZE, bad_size)?,
-            mode::DIRECTORY => ensure(self.size % BLOCK_SIZE as u64 == 0, bad_size)?,
-            mode::SYMLINK => ensure(self.size < BLOCK_SIZE as u64, bad_size)?,
+            mode::REGULAR => ensure(self.size <= geo.max_file_size(), bad_size)?,
+            mode::DIRECTORY => ensure(block.start_of(self.size) == self.size, bad_size)?,
+            mode::SYMLINK => ensure(self.size < block.bytes(), bad_size)?,
             mode::FIFO | mode::CHAR | mode::BLOCK | mode::SOCKET => {}
             _ => return Err(Problem::new("bad file type", self.mode.into())),
         }
@@ -437,7 +438,7 @@ impl DiskInode {
         if self.blocks <= MAX_48 {
             return Ok((self.blocks, 0));
         }
-        let blocks = self.blocks >> (BLOCK_BITS - 9);
+        let blocks = self.blocks >> geo.block_size.sector_bits();
         ensure(blocks <= MAX_48, too_many)?;
         Ok((blocks, flags::HUGE_FILE))
     }
@@ -464,9 +465,9 @@ impl DiskInode {
 
     /// The target of a symlink that is kept in the inode itself; `Ok(None)` where it has a block
     /// of its own (or the inode is no symlink).
-    pub fn fast_symlink(&self) -> Result<Option<&[u8]>, Problem> {
+    pub fn fast_symlink(&self, block: BlockSize) -> Result<Option<&[u8]>, Problem> {
         let attributes = match self.file_acl {
-            Some(_) => 1u64 << (BLOCK_BITS - 9),
+            Some(_) => 1u64 << block.sector_bits(),
             None => 0,
         };
         if !self.is_symlink() || self.blocks != attributes {
@@ -507,8 +508,6 @@ impl DiskInode {
     }
 }
 
-/// The longest file that 32-bit logical blocks address, in bytes.
-pub const MAX_FILE_SIZE: u64 = (u32::MAX as u64) << BLOCK_BITS;
 const MAX_48: u64 = (1 << 48) - 1;
 
 /// Where each extra field ends: it exists where `extra_isize` reaches that far.
@@ -538,8 +537,8 @@ fn decode_blocks(geo: &Geometry, base: &RawBase) -> Result<u64, Problem> {
     if base.flags.get() & flags::HUGE_FILE == 0 {
         return Ok(count);
     }
-    // 48 bits shifted by 3 fit.
-    Ok(count << (BLOCK_BITS - 9))
+    // 48 bits shifted by 3 at the most fit.
+    Ok(count << geo.block_size.sector_bits())
 }
 
 fn decode_file_acl(geo: &Geometry, base: &RawBase) -> Option<PhysicalBlock> {

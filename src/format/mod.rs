@@ -10,6 +10,7 @@
 //! Called by every other room; calls none.
 
 pub mod acl;
+pub mod block_size;
 mod checksum;
 pub mod extent;
 pub mod features;
@@ -24,7 +25,8 @@ pub mod timestamp;
 pub mod units;
 pub mod xattr;
 
-pub use geometry::{Geometry, GroupChecksum, BLOCK_BITS, BLOCK_SIZE, ROOT_INODE};
+pub use block_size::BlockSize;
+pub use geometry::{Geometry, GroupChecksum, ROOT_INODE};
 pub use group_desc::GroupDesc;
 pub use inode::DiskInode;
 pub use problem::{Kind, Problem};

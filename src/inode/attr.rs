@@ -15,8 +15,6 @@ use kernel::prelude::*;
 
 /// Bytes beyond the first 128 that an inode needs to know when it was created.
 const CRTIME_END: u16 = 24;
-/// Sectors of 512 bytes in a block.
-const SECTORS: u64 = crate::format::geometry::BLOCK_SIZE as u64 / 512;
 
 /// Inodes with attributes only: devices, fifos, sockets.
 pub(crate) static SPECIAL_INODE: InodeTable = special_inode_table::<Ext4>();
@@ -75,8 +73,8 @@ impl Attributes for Ext4 {
         }
         if inode.is_regular() {
             // Data in the page cache that has no block yet will have one.
-            let delayed = info.delayed_blocks();
-            stat.add_blocks(u64::from(delayed).saturating_mul(SECTORS));
+            let delayed = inode.block_size().bytes_of(info.delayed_blocks().into());
+            stat.add_blocks(delayed / 512);
             if Stat::asks_for_direct_alignment(request) {
                 stat.set_direct_alignment(inode.sb().info().device.direct_alignment());
             }

@@ -120,8 +120,7 @@ fn metadata_blocks(inode: &Inode<Ext4>) -> u32 {
     if inode.is_regular() {
         return 0;
     }
-    let block = crate::format::geometry::BLOCK_SIZE as u64;
-    u32::try_from(inode.size().div_ceil(block)).unwrap_or(u32::MAX)
+    inode.blocks_of(0..inode.size()).end.0
 }
 
 /// What the last transaction of a deletion dirties: the attribute block or what frees it, the

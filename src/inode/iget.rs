@@ -102,7 +102,7 @@ fn fill(inode: &NewInode<Ext4>, purpose: Purpose) -> Result {
         info.touched_by(journal.newest_tid(), true);
     }
     if disk.is_symlink() {
-        let target = disk.fast_symlink();
+        let target = disk.fast_symlink(inode.block_size());
         match target {
             // An orphan may have lost its target already.
             _ if purpose == Purpose::Orphan => {}
@@ -143,7 +143,7 @@ fn check_supported(inode: &Inode<Ext4>, disk: &DiskInode) -> Result {
     }
     let has_blocks = match disk.mode & mode::TYPE {
         mode::REGULAR | mode::DIRECTORY => true,
-        mode::SYMLINK => matches!(disk.fast_symlink(), Ok(None)) && disk.size > 0,
+        mode::SYMLINK => matches!(disk.fast_symlink(inode.block_size()), Ok(None)) && disk.size > 0,
         _ => false,
     };
     if has_blocks && disk.flags & flags::EXTENTS == 0 {

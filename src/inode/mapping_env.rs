@@ -8,7 +8,7 @@
 //! half-way.
 
 use super::{
-    tree_space::{bytes, Nodes, TreeReader, TreeWriter},
+    tree_space::{Nodes, TreeReader, TreeWriter},
     InodeData,
 };
 use crate::{
@@ -95,6 +95,12 @@ impl<'a> InodeEnv<'a> {
             inode,
             exclusive: true,
         }
+    }
+
+    /// The blocks that the bytes of `range` touch.
+    #[inline]
+    pub(crate) fn blocks_of(&self, range: Range<u64>) -> Range<LogicalBlock> {
+        self.inode.blocks_of(range)
     }
 
     /// Changes the tree, and then writes the inode, whose root and block count may have changed
@@ -389,7 +395,7 @@ impl<'a> MapperEnv for InodeEnv<'a> {
             space: Space::Delayed,
         };
         let run = alloc::allocate_blocks(groups, handle, request)?;
-        self.inode.add_bytes(bytes(run.len));
+        self.inode.add_blocks(run.len);
         Ok(Run {
             start: run.start,
             len: run.len,
@@ -403,7 +409,7 @@ impl<'a> MapperEnv for InodeEnv<'a> {
         };
         let groups = self.inode.sb().info().groups();
         let taken_back = groups.and_then(|groups| alloc::unallocate_blocks(groups, handle, blocks));
-        self.inode.sub_bytes(bytes(run.len));
+        self.inode.sub_blocks(run.len);
         // The failed insertion has written the inode with these blocks in its count.
         let written = super::write_inode(self.inode, data, handle);
         if taken_back.and(written).is_err() {

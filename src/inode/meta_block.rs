@@ -3,7 +3,6 @@
 //! Blocks of an inode that are metadata: those of directories and symlinks, and of attributes.
 
 use crate::alloc::{self, block_goal, Claimant, GroupTable, Request, Run, Space};
-use crate::format::geometry::BLOCK_SIZE;
 use crate::format::units::PhysicalBlock;
 use crate::jbd_glue::Operation;
 use crate::kern::buffer::Buffer;
@@ -40,7 +39,7 @@ pub(crate) fn allocate(
         }
         result => result?,
     };
-    inode.add_bytes(BLOCK_SIZE as u64);
+    inode.add_blocks(1);
     operation.create(run.start).inspect_err(|_| {
         // Best effort: what fails here too was reported, and costs a block until fsck.
         let _ = free(inode, run.start, operation);
@@ -57,7 +56,7 @@ pub(crate) fn free(
     at: PhysicalBlock,
     operation: &mut Operation<'_>,
 ) -> Result {
-    inode.sub_bytes(BLOCK_SIZE as u64);
+    inode.sub_blocks(1);
     operation.forget(at)?;
     let groups = inode.sb().info().groups()?;
     alloc::free_blocks(groups, operation, Run { start: at, len: 1 })

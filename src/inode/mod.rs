@@ -32,12 +32,38 @@ pub(crate) use iget::{iget, Purpose};
 pub use info::{InodeData, InodeInfo, Origin, OrphanState};
 pub(crate) use table::{write_inode, write_inode_unlocked, TableLocks};
 
+use crate::extent_status::END_OF_FILE_SPACE;
 use crate::format::inode::{flags, mode, DiskInode};
-use crate::format::units::PhysicalBlock;
-use crate::format::Problem;
+use crate::format::units::{LogicalBlock, PhysicalBlock};
+use crate::format::{BlockSize, Problem};
 use crate::kern::inode::{Inode, Timestamp, VfsFlag};
 use crate::{here, namei, superblock, symlink, Ext4};
+use core::ops::Range;
 use kernel::prelude::*;
+
+impl Inode<Ext4> {
+    /// The file system's block size.
+    #[inline]
+    pub(crate) fn block_size(&self) -> BlockSize {
+        BlockSize::kept(self.block_bits())
+    }
+
+    /// The blocks that the bytes of `range` touch, as far as a file can have them.
+    #[inline]
+    pub(crate) fn blocks_of(&self, range: Range<u64>) -> Range<LogicalBlock> {
+        self.block_size().blocks_of(range, END_OF_FILE_SPACE)
+    }
+
+    /// Counts `blocks` more blocks as the inode's (`i_blocks`).
+    fn add_blocks(&self, blocks: u32) {
+        self.add_bytes(self.block_size().bytes_of(blocks.into()));
+    }
+
+    /// Counts `blocks` blocks less.
+    fn sub_blocks(&self, blocks: u32) {
+        self.sub_bytes(self.block_size().bytes_of(blocks.into()));
+    }
+}
 
 /// The inodes of a file system as a whole; a part of its `SuperInfo`.
 #[pin_data]

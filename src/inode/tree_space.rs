@@ -9,11 +9,7 @@
 use crate::{
     alloc::{self, block_goal, Claimant, GroupTable, Request, Run, Space},
     extents::{TreeSpace, TreeView},
-    format::{
-        geometry::{BLOCK_BITS, BLOCK_SIZE},
-        units::PhysicalBlock,
-        Problem,
-    },
+    format::{units::PhysicalBlock, Problem},
     jbd_glue::Operation,
     kern::{buffer::Buffer, inode::Inode},
     store::{Store, Transaction},
@@ -22,11 +18,6 @@ use crate::{
 use core::ops::Range;
 use kernel::prelude::*;
 
-/// The bytes of so many blocks.
-pub(super) fn bytes(blocks: u32) -> u64 {
-    u64::from(blocks) << BLOCK_BITS
-}
-
 /// The tree of an inode, to be read.
 pub(crate) struct TreeReader<'a>(pub(crate) &'a Inode<Ext4>);
 
@@ -34,7 +25,7 @@ impl Store for TreeReader<'_> {
     type Block = Buffer;
 
     fn block_size(&self) -> usize {
-        BLOCK_SIZE
+        self.0.block_size().len()
     }
 
     fn read(&self, at: PhysicalBlock) -> Result<Buffer> {
@@ -152,7 +143,7 @@ impl TreeView for TreeWriter<'_, '_> {
 impl TreeWriter<'_, '_> {
     fn free(&mut self, run: Run) -> Result {
         alloc::free_blocks(self.inode.sb().info().groups()?, self.operation, run)?;
-        self.inode.sub_bytes(bytes(run.len));
+        self.inode.sub_blocks(run.len);
         Ok(())
     }
 }
@@ -181,7 +172,7 @@ impl TreeSpace for TreeWriter<'_, '_> {
             space: Space::Now(claimant),
         };
         let run = alloc::allocate_blocks(groups, self.operation, request)?;
-        self.inode.add_bytes(bytes(1));
+        self.inode.add_blocks(1);
         Ok(run.start)
     }
 

@@ -114,15 +114,16 @@ fn may_share(write: &Transfer<'_, Ext4>) -> Result<bool> {
     if range.end > size || range.is_empty() || !write.file().keeps_privileges() {
         return Ok(false);
     }
-    if is_whole(&range) {
+    if is_whole(inode, &range) {
         return Ok(true);
     }
     // At the very end of the file the rest of the last block is zeroed, too.
     Ok(range.end < size && !write.nowait() && is_written(inode, range)?)
 }
 
-fn is_whole(range: &Range<u64>) -> bool {
-    size::block_end(range.start) == range.start && size::block_end(range.end) == range.end
+fn is_whole(inode: &Inode<Ext4>, range: &Range<u64>) -> bool {
+    let block = inode.block_size();
+    block.start_of(range.start) == range.start && block.start_of(range.end) == range.end
 }
 
 /// Whether all of `range` is in written blocks.
@@ -133,7 +134,7 @@ fn is_written(inode: &Inode<Ext4>, range: Range<u64>) -> Result<bool> {
         let Some(found) = found.filter(|f| matches!(f.extent.state(), State::Written(_))) else {
             return Ok(false);
         };
-        at = super::read::byte_of(found.extent.end());
+        at = inode.block_size().byte_of(found.extent.end());
     }
     Ok(true)
 }
@@ -152,7 +153,7 @@ fn write_alone(write: &mut Transfer<'_, Ext4>) -> Result<usize> {
         truncate::write_out_unsized(inode, inode.size());
         size::before_direct(inode, range.start)?;
     }
-    let whole = is_whole(&range);
+    let whole = is_whole(inode, &range);
     if !whole {
         // Zeroing the rest of a block must not meet another write to it.
         inode.wait_for_direct_io();
@@ -176,7 +177,7 @@ impl Mapper for DirectWrite {
         let end = request.pos.saturating_add(request.len);
         let env = InodeEnv::new(inode);
         let mapping = map_for(&env, request, request.pos..end, Intent::AllocateUnwritten)?;
-        let mut extent = to_iomap(&mapping.ok_or(EFBIG)?);
+        let mut extent = to_iomap(&mapping.ok_or(EFBIG)?, inode.block_size());
         // Unwritten says all that the library needs for zeroing the rest of the blocks.
         extent.new = matches!(extent.kind, Kind::Unwritten(_)) && extent.new;
         // What leads to the blocks may not have committed yet: a synchronous write has to ask.
@@ -206,9 +207,10 @@ impl DirectEnd for DirectWriteEnd {
         // Only a write that holds the rwsem for writing, and waits, gets past the end. Now, as
         // readers take no lock, and would find zeros there before; also where it failed after the
         // size was on record.
-        let size = inode.info().disk_size();
-        if end > inode.size() && size > inode.size() {
-            inode.set_size(size);
+        let (old, new) = (inode.size(), inode.info().disk_size());
+        if end > old && new > old {
+            inode.set_size(new);
+            inode.cache_extended(old, new);
         }
         recorded
     }

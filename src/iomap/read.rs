@@ -4,10 +4,10 @@
 //! the zeroing of what lies in the page cache. None of these changes a block.
 
 use crate::{
-    extent_status::{State, END_OF_FILE_SPACE},
+    extent_status::State,
     format::{
-        geometry::BLOCK_BITS,
         units::{LogicalBlock, PhysicalBlock},
+        BlockSize,
     },
     inode::mapping_env::InodeEnv,
     kern::{
@@ -19,22 +19,6 @@ use crate::{
 };
 use core::ops::Range;
 use kernel::prelude::*;
-
-/// The blocks that the bytes of `range` touch, as far as a file can have them.
-pub(crate) fn blocks_of(range: Range<u64>) -> Range<LogicalBlock> {
-    let clamp = |block: u64| match u32::try_from(block) {
-        Ok(block) => LogicalBlock(block).min(END_OF_FILE_SPACE),
-        Err(_) => END_OF_FILE_SPACE,
-    };
-    let start = clamp(range.start >> BLOCK_BITS);
-    let end = range.end.saturating_add((1 << BLOCK_BITS) - 1) >> BLOCK_BITS;
-    start..clamp(end).max(start)
-}
-
-/// The first byte of a block of a file.
-pub(crate) fn byte_of(block: LogicalBlock) -> u64 {
-    u64::from(block.0) << BLOCK_BITS
-}
 
 /// Asks the mapper about the bytes of `range`, for `intent`. `None` where the file cannot have
 /// blocks there.
@@ -53,14 +37,13 @@ pub(crate) fn map_bytes(
 /// In line for the library's requests: most have their answer in the cache.
 #[inline(always)]
 fn map_in_line(env: &InodeEnv<'_>, range: Range<u64>, intent: Intent) -> Result<Option<Mapping>> {
-    let Some(request) = blocks_to_map(range, intent) else {
+    let Some(request) = blocks_to_map(env.blocks_of(range), intent) else {
         return Ok(None);
     };
     map_blocks(env, request, None).map(Some)
 }
 
-fn blocks_to_map(range: Range<u64>, intent: Intent) -> Option<MapRequest> {
-    let blocks = blocks_of(range);
+fn blocks_to_map(blocks: Range<LogicalBlock>, intent: Intent) -> Option<MapRequest> {
     let len = blocks.end.distance_from(blocks.start)?;
     (len > 0).then_some(MapRequest {
         start: blocks.start,
@@ -94,7 +77,7 @@ fn map_without_waiting(
     range: Range<u64>,
     intent: Intent,
 ) -> Result<Option<Mapping>> {
-    let Some(request) = blocks_to_map(range, intent) else {
+    let Some(request) = blocks_to_map(env.blocks_of(range), intent) else {
         return Ok(None);
     };
     map_cached(env, request).ok_or(EAGAIN).map(Some)
@@ -102,12 +85,12 @@ fn map_without_waiting(
 
 /// `mapping` in iomap's terms. Metadata that a synchronous write waits for is not tracked a file
 /// at a time: `dirty` stays false, and `fsync()` looks at the inode's transaction.
-pub(super) fn to_iomap(mapping: &Mapping) -> Extent {
-    let device = |at: PhysicalBlock| at.0 << BLOCK_BITS;
+pub(super) fn to_iomap(mapping: &Mapping, block: BlockSize) -> Extent {
+    let device = |at: PhysicalBlock| block.bytes_of(at.0);
     let extent = &mapping.extent;
     Extent {
-        offset: byte_of(extent.start()),
-        length: u64::from(extent.len()) << BLOCK_BITS,
+        offset: block.byte_of(extent.start()),
+        length: block.bytes_of(extent.len().into()),
         kind: match extent.state() {
             State::Written(at) => Kind::Mapped(device(at)),
             State::Unwritten(at) => Kind::Unwritten(device(at)),
@@ -136,7 +119,10 @@ fn nothing(request: &Request) -> Extent {
 fn look(inode: &Inode<Ext4>, request: &Request, intent: Intent) -> Result<Extent> {
     let end = request.pos.saturating_add(request.len);
     let mapping = map_for(&InodeEnv::new(inode), request, request.pos..end, intent)?;
-    Ok(mapping.map_or_else(|| nothing(request), |mapping| to_iomap(&mapping)))
+    Ok(mapping.map_or_else(
+        || nothing(request),
+        |mapping| to_iomap(&mapping, inode.block_size()),
+    ))
 }
 
 /// For reading into the page cache.
@@ -171,16 +157,18 @@ impl Mapper for ReportTree {
 
     fn begin(inode: &Inode<Ext4>, request: &Request) -> Result<Extent> {
         let end = request.pos.saturating_add(request.len);
-        let Some(wanted) = blocks_to_map(request.pos..end, Intent::Report) else {
+        let wanted = inode.blocks_of(request.pos..end);
+        let Some(wanted) = blocks_to_map(wanted, Intent::Report) else {
             return Ok(nothing(request));
         };
         let env = InodeEnv::new(inode);
         let data = env.lock_read();
-        Ok(to_iomap(&Mapping {
+        let mapping = Mapping {
             extent: env.tree_lookup(&data, wanted.start)?,
             sequence: 0,
             new: false,
-        }))
+        };
+        Ok(to_iomap(&mapping, inode.block_size()))
     }
 }
 

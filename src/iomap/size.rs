@@ -30,8 +30,6 @@ use crate::{
 use core::ops::Range;
 use kernel::prelude::*;
 
-pub(crate) use crate::mapper::size::block_end;
-
 /// Data up to byte `end` has reached the device: moves the on-disk size there, as far as the file
 /// reaches, or will by `grows_to`; further where that is all that a pending grow has waited for
 /// (`ends_grow`). Takes `i_data_sem` for write.
@@ -68,9 +66,11 @@ pub(super) fn written(
 /// read as zeros until they are written as a whole, by us.
 fn announce(inode: &Inode<Ext4>) -> Result {
     let size = inode.size();
-    let found = map_bytes(inode, size..block_end(size), Intent::Report)?;
+    let found = map_bytes(inode, size..inode.block_size().end_of(size), Intent::Report)?;
     if found.is_some_and(|found| matches!(found.extent.state(), State::Written(_))) {
-        inode.info().with_growth(|grow| grow.announce(size));
+        inode
+            .info()
+            .with_growth(|grow| grow.announce(size, inode.block_size()));
     }
     Ok(())
 }
@@ -85,7 +85,7 @@ fn announce(inode: &Inode<Ext4>) -> Result {
 pub(crate) fn before_write(inode: &Inode<Ext4>, start: u64, end: u64) -> Result {
     let size = inode.size();
     // Within the block the size moves with the write's own I/O, which carries the tail.
-    if block_end(size) < end {
+    if inode.block_size().end_of(size) < end {
         announce(inode)?;
     }
     if start > size {
@@ -103,7 +103,7 @@ pub(crate) fn before_write(inode: &Inode<Ext4>, start: u64, end: u64) -> Result 
 pub(crate) fn before_longer(inode: &Inode<Ext4>) -> Result {
     let size = inode.size();
     announce(inode)?;
-    zero_behind(inode, size..block_end(size))
+    zero_behind(inode, size..inode.block_size().end_of(size))
 }
 
 /// As [`before_write`], for a write of bytes from `start` on past the page cache: the tail is on
@@ -119,7 +119,7 @@ pub(crate) fn before_direct(inode: &Inode<Ext4>, start: u64) -> Result {
         return Ok(());
     }
     zero_behind(inode, size..start)?;
-    inode.write_and_wait(size..block_end(size))
+    inode.write_and_wait(size..inode.block_size().end_of(size))
 }
 
 fn zero_behind(inode: &Inode<Ext4>, range: Range<u64>) -> Result {

@@ -12,12 +12,11 @@
 //! asked for.
 
 use super::{
-    read::{blocks_of, map_for, to_iomap, Valid},
+    read::{map_for, to_iomap, Valid},
     size,
 };
 use crate::{
     errortag::Tag,
-    format::geometry::BLOCK_BITS,
     inode::mapping_env::InodeEnv,
     kern::{
         file::Transfer,
@@ -60,7 +59,7 @@ impl Mapper for BufferedWrite {
         if !fault {
             inode.sb().info().errortags.pass(Tag::WriteMapped)?;
         }
-        Ok(to_iomap(&mapping))
+        Ok(to_iomap(&mapping, inode.block_size()))
     }
 
     #[inline]
@@ -74,19 +73,17 @@ impl Mapper for BufferedWrite {
 
 /// Gives back what `map` reserved for `request` behind the `done` bytes that were written.
 fn give_back_unused(inode: &Inode<Ext4>, request: &Request, done: u64, map: &mut Map) {
-    let whole = |bytes: u64| bytes.saturating_add(BLOCK - 1) & !(BLOCK - 1);
+    let block = inode.block_size();
     // The block that holds the last byte written stays, all others go.
     let start = match done {
-        0 => request.pos & !(BLOCK - 1),
-        _ => whole(request.pos.saturating_add(done)),
+        0 => block.start_of(request.pos),
+        _ => block.end_of(request.pos.saturating_add(done)),
     };
-    let end = whole(request.pos.saturating_add(request.len));
+    let end = block.end_of(request.pos.saturating_add(request.len));
     if start < end {
         release_delayed::<BufferedWrite>(inode, start..end, request.purpose, map, false);
     }
 }
-
-const BLOCK: u64 = 1 << BLOCK_BITS;
 
 /// `write()` and its kin through the page cache; waits until the bytes are on disk where the file
 /// asks for that.
@@ -123,7 +120,8 @@ pub(super) fn write_to_cache(write: &mut Transfer<'_, Ext4>) -> Result<usize> {
     }
     let (pos, size) = (write.pos(), inode.size());
     let end = pos.saturating_add(len as u64);
-    let passes_tail = end > size::block_end(size) && size::block_end(size) != size;
+    let block_end = inode.block_size().end_of(size);
+    let passes_tail = end > block_end && block_end != size;
     if nowait && (pos > size || passes_tail) {
         // The last block would have to be read, or sent to the device.
         return Err(EAGAIN);
@@ -149,7 +147,7 @@ impl Punch for BufferedWrite {
 /// Makes the delayed blocks of `range` holes again. Without memory to note a hole inside a delayed
 /// extent they stay reserved, until they are written or removed: nothing is lost, then.
 pub(super) fn give_back(inode: &Inode<Ext4>, range: Range<u64>) {
-    if mapper::release_delayed(&InodeEnv::new(inode), blocks_of(range)).is_err() {
+    if mapper::release_delayed(&InodeEnv::new(inode), inode.blocks_of(range)).is_err() {
         crate::fs_warn!(
             inode.sb(),
             "inode #{}: no memory to release delayed blocks",

@@ -24,7 +24,7 @@
 //! truncate rely on that.
 
 use super::{
-    read::{blocks_of, map_bytes, to_iomap},
+    read::{map_bytes, to_iomap},
     size,
     write::give_back,
 };
@@ -75,7 +75,7 @@ impl Writeback for Ext4Writeback {
         stats.map_calls.add(1);
         stats.mapped_blocks.add(mapping.extent.len());
         inode.sb().info().errortags.pass(Tag::WritebackMapped)?;
-        Ok(Some(to_iomap(&mapping)))
+        Ok(Some(to_iomap(&mapping, inode.block_size())))
     }
 
     fn discard(inode: &Inode<Ext4>, range: Range<u64>, cause: Error) {
@@ -208,7 +208,7 @@ pub(super) fn record(
         let stopped = env.stop_handle(handle);
         return sized.and(stopped);
     }
-    let blocks = blocks_of(finished.range.clone());
+    let blocks = inode.blocks_of(finished.range.clone());
     let converted = convert_unwritten(&env, blocks.clone(), Some(&mut handle));
     env.stop_handle(handle)?;
     match converted {

@@ -216,6 +216,12 @@ impl<F: FileSystem> Inode<F> {
         unsafe { bindings::i_size_read(self.as_ptr()) as u64 }
     }
 
+    /// `log2` of the file system's block size in bytes.
+    #[inline]
+    pub fn block_bits(&self) -> u8 {
+        read_field!(self, i_blkbits)
+    }
+
     /// The largest size that a file of this file system can have, in bytes.
     pub(crate) fn max_size(&self) -> u64 {
         // SAFETY: The super block outlives its inodes; the limit is constant.

@@ -255,6 +255,11 @@ impl<F: FileSystem> Inode<F> {
     }
 }
 
+/// The first byte of the page that byte `pos` of a file lies in.
+pub(crate) fn page_start(pos: u64) -> u64 {
+    pos & !(bindings::PAGE_SIZE as u64 - 1)
+}
+
 /// First and last byte of `range` as C wants them; `None` if it is empty.
 fn span(range: &Range<u64>) -> Option<(bindings::loff_t, bindings::loff_t)> {
     let last = range.end.checked_sub(1)?;

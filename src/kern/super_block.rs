@@ -235,10 +235,30 @@ impl<'a, F: FileSystem> NewSuperBlock<'a, F> {
         if unsafe { bindings::sb_set_blocksize(self.0.as_ptr(), size) } == 0 {
             return Err(EINVAL);
         }
+        self.device()
+    }
+
+    /// Sets the block size to `bytes`, or to the device's own where that is larger.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` where the device cannot have it.
+    pub(crate) fn set_least_block_size(&mut self, bytes: u32) -> Result<Device> {
+        let size = c_int::try_from(bytes)?;
+        // SAFETY: By the invariant.
+        if unsafe { bindings::sb_min_blocksize(self.0.as_ptr(), size) } == 0 {
+            return Err(EINVAL);
+        }
+        self.device()
+    }
+
+    /// The device, with the block size that has been set.
+    fn device(&self) -> Result<Device> {
         // SAFETY: By the invariant `s_bdev` is set, and open until the super block dies, which is
         // after everything that the file system makes from it.
         unsafe {
             let bdev = NonNull::new((*self.0.as_ptr()).s_bdev).ok_or(EINVAL)?;
+            let bytes = u32::try_from((*self.0.as_ptr()).s_blocksize)?;
             Ok(Device::from_raw(bdev, bytes))
         }
     }

@@ -31,18 +31,11 @@
 //! the tail became zero is not taken for the one that is waited for: the folio is given to a new
 //! bio only after the completion of the old one is through.
 
-use crate::format::geometry::BLOCK_BITS;
+use crate::format::BlockSize;
 use core::ops::Range;
 
 /// The longest run of blocks that one extent of the disk can hold as unwritten.
 pub const MAX_RUN: u32 = 32767;
-
-const BLOCK: u64 = 1 << BLOCK_BITS;
-
-/// The end of the block that byte `pos` lies in; `pos` itself where it lies between two blocks.
-pub fn block_end(pos: u64) -> u64 {
-    pos.saturating_add(BLOCK - 1) & !(BLOCK - 1)
-}
 
 /// The on-disk size after data up to `written_end` has reached the disk; `None` where it stays.
 ///
@@ -77,6 +70,8 @@ pub struct PendingGrow {
     stage: Stage,
     /// The size of the file before the grow; never on a block boundary, while one is pending.
     from: u64,
+    /// The block that it lies in: its first byte, and the one behind it.
+    block: (u64, u64),
     /// A size that the file gets without data: of a truncate or `fallocate()`.
     aim: u64,
 }
@@ -93,6 +88,7 @@ impl PendingGrow {
         Self {
             stage: Stage::None,
             from: 0,
+            block: (0, 0),
             aim: 0,
         }
     }
@@ -103,11 +99,12 @@ impl PendingGrow {
     }
 
     /// A grow is going to pass the tail behind `size`, the file's size, which lies inside a
-    /// written block. The caller keeps everybody else from changing the size.
-    pub fn announce(&mut self, size: u64) {
+    /// written block of `block` bytes. The caller keeps everybody else from changing the size.
+    pub fn announce(&mut self, size: u64, block: BlockSize) {
         *self = Self {
             stage: Stage::Announced,
             from: size,
+            block: (block.start_of(size), block.end_of(size)),
             aim: 0,
         };
     }
@@ -152,7 +149,7 @@ impl PendingGrow {
 
     /// Whether a completion of bytes from `start` on has to wait for the grow's.
     pub fn holds_back(&self, start: u64) -> bool {
-        matches!(self.stage, Stage::Dirty | Stage::InFlight) && start >= block_end(self.from)
+        matches!(self.stage, Stage::Dirty | Stage::InFlight) && start >= self.block.1
     }
 
     /// The I/O that the grow waited for is done: it is not pending any more. Returns the size that
@@ -165,7 +162,7 @@ impl PendingGrow {
     /// The tail, where it is not on the device yet.
     pub fn tail(&self) -> Option<Range<u64>> {
         let pending = matches!(self.stage, Stage::Dirty | Stage::InFlight);
-        pending.then(|| self.from..block_end(self.from))
+        pending.then(|| self.from..self.block.1)
     }
 
     /// The tail, where it is not even on its way.
@@ -175,7 +172,6 @@ impl PendingGrow {
 
     /// Whether `range`, widened to whole blocks, has the tail in it.
     fn touches(&self, range: &Range<u64>) -> bool {
-        let end = block_end(self.from);
-        range.start < end && range.end > end.saturating_sub(BLOCK)
+        range.start < self.block.1 && range.end > self.block.0
     }
 }

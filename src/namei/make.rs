@@ -18,7 +18,7 @@ use kernel::sync::aref::ARef;
 pub(super) fn make(dentry: &Dentry<Ext4>, birth: &Birth<'_>) -> Result {
     let parent = birth.dir;
     let is_dir = birth.mode & mode::TYPE == mode::DIRECTORY;
-    if birth.name.len() > dir::NAME_MAX || birth.target.len() > symlink::TARGET_MAX {
+    if birth.name.len() > dir::NAME_MAX || birth.target.len() > symlink::target_max(parent) {
         return Err(ENAMETOOLONG);
     }
     if is_dir && !has_room_for_child(parent) {

@@ -120,9 +120,10 @@ impl Groups {
         Ok(groups)
     }
 
-    /// The blocks of the device that files can never have.
+    /// The blocks of the device that files can never have: metadata, and what is before group 0.
     pub(crate) fn overhead(&self) -> u64 {
-        self.zone.blocks()
+        let before = self.geometry().first_data_block;
+        self.zone.blocks().saturating_add(before.0)
     }
 
     /// Where a group's inode table begins; `None` for no group.

@@ -8,6 +8,7 @@ use super::options::{Options, Request};
 use super::{groups::Groups, ops, orphan, write_out};
 use crate::alloc::ZoneBuilder;
 use crate::extents;
+use crate::format::block_size;
 use crate::format::features::{incompat, ro_compat};
 use crate::format::superblock::{state, RawSuperblock, MAGIC, SUPERBLOCK_SIZE};
 use crate::format::timestamp::Times;
@@ -15,6 +16,7 @@ use crate::format::units::{InodeNumber, LogicalBlock};
 use crate::format::{Geometry, Problem};
 use crate::inode::tree_space::TreeReader;
 use crate::inode::{self, Purpose};
+use crate::kern::buffer::Device;
 use crate::kern::inode::Inode;
 use crate::kern::log::{log, Level};
 use crate::kern::super_block::{Filling, NewSuperBlock, SuperBlock, Traits};
@@ -26,10 +28,6 @@ use core::ops::ControlFlow;
 use core::sync::atomic::Ordering::Relaxed;
 use kernel::prelude::*;
 
-/// The file-system block size that is supported, in bytes.
-const BLOCK_SIZE: u32 = 4096;
-/// `s_magic` for `s_maxbytes`: an extent's first block is a 32-bit number.
-const MAX_BYTES: i64 = (u32::MAX as i64) * BLOCK_SIZE as i64;
 /// The root directory's inode.
 const ROOT: InodeNumber = InodeNumber(2);
 
@@ -58,33 +56,20 @@ macro_rules! say {
 /// damaged one; `EROFS` where recovery would have to write and cannot; `EIO`, `ENOMEM`. Each after a
 /// message.
 pub(super) fn fill(mut sb: NewSuperBlock<'_, Ext4>, request: &Request) -> Result {
-    let device = sb.set_block_size(BLOCK_SIZE).inspect_err(|_| {
-        say!(
-            sb,
-            "the device cannot be used in blocks of {} bytes",
-            BLOCK_SIZE
-        );
-    })?;
-    let at = request.superblock_at().checked_mul(1024).ok_or(EINVAL)?;
-    let buffer = SuperBuffer::read(&device, at, SUPERBLOCK_SIZE).inspect_err(|e| {
-        say!(sb, "cannot read the superblock at byte {} ({:?})", at, e);
-    })?;
+    let (device, buffer, geometry) = read_superblock(&mut sb, request)?;
     let raw = RawSuperblock::ref_from(buffer.bytes()).ok_or(EINVAL)?;
-    let geometry = Geometry::parse(raw, sb.device_bytes()).map_err(|problem| {
-        say!(sb, "cannot be mounted: {}", format_args!("{problem}"));
-        problem.errno()
-    })?;
     let defaults = stored_options(&sb, raw).apply(Options::defaults(raw));
     let options = request.apply(defaults);
     check_request(&sb, raw, &geometry, &options)?;
     let uuid = geometry.uuid;
     let times = Times::of(geometry.inode_size);
+    let max_bytes = i64::try_from(geometry.max_file_size())?;
     let info = SuperInfo::new(sb.id(), geometry, device, buffer, defaults, options)?;
     let sb = sb.set_info(
         info,
         Traits {
             magic: MAGIC.into(),
-            max_bytes: MAX_BYTES,
+            max_bytes,
             time_gran: times.granularity,
             time_range: times.range,
             uuid,
@@ -94,6 +79,42 @@ pub(super) fn fill(mut sb: NewSuperBlock<'_, Ext4>, request: &Request) -> Result
         },
     );
     finish(&sb, &options).inspect_err(|e| fs_err!(sb.get(), "mount failed ({:?})", e))
+}
+
+/// Reads the superblock, twice if need be: it says in which blocks the device is to be read.
+fn read_superblock(
+    sb: &mut NewSuperBlock<'_, Ext4>,
+    request: &Request,
+) -> Result<(Device, SuperBuffer, Geometry)> {
+    let mut device = sb
+        .set_least_block_size(block_size::SMALLEST)
+        .inspect_err(|e| say!(sb, "the device cannot be used ({:?})", e))?;
+    let at = request.superblock_at().checked_mul(1024).ok_or(EINVAL)?;
+    for _ in 0..2 {
+        let buffer = SuperBuffer::read(&device, at, SUPERBLOCK_SIZE).inspect_err(|e| {
+            say!(sb, "cannot read the superblock at byte {} ({:?})", at, e);
+        })?;
+        let raw = RawSuperblock::ref_from(buffer.bytes()).ok_or(EINVAL)?;
+        let geometry = Geometry::parse(raw, sb.device_bytes()).map_err(|problem| {
+            say!(sb, "cannot be mounted: {}", format_args!("{problem}"));
+            problem.errno()
+        })?;
+        let bytes = geometry.block_size.len();
+        if device.block_size() == bytes {
+            return Ok((device, buffer, geometry));
+        }
+        // Another block size is another cache: nothing of the old one may be in use.
+        drop(buffer);
+        device = sb.set_block_size(u32::try_from(bytes)?).inspect_err(|_| {
+            say!(
+                sb,
+                "the device cannot be used in blocks of {} bytes, its own are larger",
+                bytes
+            );
+        })?;
+    }
+    say!(sb, "the superblock changes from one look to the next");
+    Err(EINVAL)
 }
 
 /// What the superblock asks for in words (`tune2fs -E mount_opts=`): all of it, or nothing where one of
@@ -338,7 +359,8 @@ fn check_unchanged(sb: &SuperBlock<Ext4>) -> Result {
     let parsed = info.with_superblock(|raw| Geometry::parse(raw, bytes))?;
     let now = parsed.map_err(|problem| error(sb, here!(), problem))?;
     let was = &info.geometry;
-    let same = now.blocks == was.blocks
+    let same = now.block_size == was.block_size
+        && now.blocks == was.blocks
         && now.groups == was.groups
         && now.desc_size == was.desc_size
         && now.inode_size == was.inode_size

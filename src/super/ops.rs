@@ -189,7 +189,7 @@ impl SuperOperations for Ext4 {
         };
         let report = info.groups().ok().map(|groups| groups.counters().report());
         Figures {
-            block_size: 4096,
+            block_size: 1isize << geo.block_size.bits(),
             blocks: geo.blocks.saturating_sub(overhead),
             free: report.map_or(0, |r| r.free_blocks),
             available: report.map_or(0, |r| r.available_blocks),

@@ -20,14 +20,12 @@
 //! journal handle, [`Orphans`]' mutex, then table lock or superblock mutex.
 
 use crate::dir::blocks;
-use crate::format::geometry::BLOCK_BITS;
 use crate::format::inode::set_dtime;
 use crate::format::orphan;
 use crate::format::units::{InodeNumber, LogicalBlock};
 use crate::format::Problem;
 use crate::inode::{self, iget, OrphanState, Purpose};
-use crate::iomap::read::{blocks_of, Report, Valid};
-use crate::iomap::size::block_end;
+use crate::iomap::read::{Report, Valid};
 use crate::jbd_glue::{credits, Operation};
 use crate::kern::buffer::Buffer;
 use crate::kern::inode::Inode;
@@ -246,7 +244,7 @@ pub(crate) fn load(sb: &SuperBlock<Ext4>) -> Result {
         return Ok(());
     }
     let inode = iget(sb, ino, Purpose::Internal)?;
-    let count = inode.size() >> BLOCK_BITS;
+    let count = info.geometry.block_size.whole_blocks(inode.size());
     if count > orphan::MAX_BLOCKS.into() || !inode.is_regular() {
         let problem = Problem::new("bad size of the orphan file", inode.size());
         return Err(inode::report(&inode, None, problem));
@@ -393,10 +391,10 @@ fn process(inode: ARef<Inode<Ext4>>, done: &mut Done) {
 /// the cut may not have written.
 fn cut(inode: &Inode<Ext4>) -> Result {
     let size = inode.size();
-    let tail = size..block_end(size);
+    let tail = size..inode.block_size().end_of(size);
     zero_range::<Report, Valid>(inode, tail.clone())?;
     inode.write_and_wait(tail)?;
-    truncate::remove_from(inode, blocks_of(0..size).end)
+    truncate::remove_from(inode, inode.blocks_of(0..size).end)
 }
 
 fn off_the_record(inode: &Inode<Ext4>) -> Result {

@@ -7,7 +7,6 @@
 
 use super::groups::Groups;
 use crate::alloc::{hold_free, release_committed, GroupTable, Run};
-use crate::format::geometry::BLOCK_BITS;
 use crate::format::units::{GroupNumber, PhysicalBlock};
 use crate::kern::nofs::NoFs;
 use crate::kern::super_block::SuperBlock;
@@ -46,12 +45,13 @@ pub(crate) fn trim(sb: &SuperBlock<Ext4>, request: &Request) -> Result<u64> {
         return Err(EROFS);
     }
     let groups = fs.groups()?;
-    let blocks = |bytes: u64| bytes >> BLOCK_BITS;
+    let size = fs.geometry.block_size;
+    let blocks = |bytes: u64| size.whole_blocks(bytes);
     let min = blocks(
         request
             .min
             .max(device.discard_granularity().into())
-            .max(1 << BLOCK_BITS),
+            .max(size.bytes()),
     );
     let min = u32::try_from(min).map_err(|_| EINVAL)?;
     let (start, len) = (blocks(request.start), blocks(request.len));
@@ -65,7 +65,7 @@ pub(crate) fn trim(sb: &SuperBlock<Ext4>, request: &Request) -> Result<u64> {
         let bits = within(start..end, first, fs.geometry.group_blocks(number));
         trimmed = trimmed.saturating_add(trim_group(groups, number, bits, min)?);
     }
-    Ok(trimmed << BLOCK_BITS)
+    Ok(size.bytes_of(trimmed))
 }
 
 /// The part of a group of `len` blocks from `first` on that lies in `range`, in bits.

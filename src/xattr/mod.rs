@@ -203,7 +203,8 @@ pub(crate) fn set_in(
     }
     let old_block = shared.as_ref().map(|_| old_block.as_slice());
     let failed = |failure| failed(inode, info.file_acl(), failure);
-    let mut set = AttributeSet::read(&old_inode, extra, old_block).map_err(failed)?;
+    let mut set =
+        AttributeSet::read(&old_inode, extra, old_block, inode.block_size()).map_err(failed)?;
 
     match (set.get(index, name), how) {
         (Some(_), How::Create | How::CreateAndReplace) => return Err(EEXIST),

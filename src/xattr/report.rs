@@ -3,7 +3,6 @@
 //! Where an inode's attributes lie, for `FIEMAP` with `FIEMAP_FLAG_XATTR`.
 
 use super::has_list;
-use crate::format::geometry::BLOCK_BITS;
 use crate::format::xattr::start_in_inode;
 use crate::inode::table;
 use crate::kern::inode::Inode;
@@ -37,16 +36,16 @@ impl Mapper for ReportAttributes {
 
 /// Where on the device, and how many bytes.
 fn place(inode: &Inode<Ext4>) -> Result<(Kind, u64)> {
-    let info = inode.info();
+    let (info, size) = (inode.info(), inode.block_size());
     let _nofs = NoFs::enter();
     let _data = info.data.read();
     if has_list(inode)? {
         let (block, bytes) = table::locate(inode.sb(), inode.ino())?;
         let list = start_in_inode(info.origin().extra_isize);
         let first = bytes.start.saturating_add(list);
-        let at = (block.0 << BLOCK_BITS).saturating_add(first as u64);
+        let at = size.bytes_of(block.0).saturating_add(first as u64);
         return Ok((Kind::Inline(at), bytes.end.saturating_sub(first) as u64));
     }
     let block = info.file_acl().ok_or(ENOENT)?;
-    Ok((Kind::Mapped(block.0 << BLOCK_BITS), 1 << BLOCK_BITS))
+    Ok((Kind::Mapped(size.bytes_of(block.0)), size.bytes()))
 }

@@ -7,7 +7,8 @@
 
 use super::list::{start_in_inode, Attribute, Attributes};
 use super::{entry_bytes, padded, BlockHeader, RawEntry, IN_BLOCK_HEADER, IN_INODE_HEADER, MAGIC};
-use crate::format::geometry::{Geometry, BLOCK_SIZE};
+use crate::format::block_size::BlockSize;
+use crate::format::geometry::Geometry;
 use crate::format::le;
 use crate::format::problem::Problem;
 use crate::format::units::PhysicalBlock;
@@ -58,6 +59,8 @@ pub struct AttributeSet<'a> {
     all: KVec<(Place, Attribute<'a>)>,
     /// Bytes for a list in the inode, its end included.
     room_in_inode: usize,
+    /// The same for one in a block.
+    room_in_block: usize,
     changed_inode: bool,
     changed_block: bool,
 }
@@ -73,11 +76,13 @@ impl<'a> AttributeSet<'a> {
         inode: &'a [u8],
         extra_isize: u16,
         block: Option<&'a [u8]>,
+        block_size: BlockSize,
     ) -> Result<Self, Failure> {
         let header = start_in_inode(extra_isize).saturating_add(IN_INODE_HEADER);
         let mut set = Self {
             all: KVec::new(),
             room_in_inode: inode.len().saturating_sub(header),
+            room_in_block: block_size.len().saturating_sub(IN_BLOCK_HEADER),
             changed_inode: false,
             changed_block: false,
         };
@@ -129,7 +134,7 @@ impl<'a> AttributeSet<'a> {
         let place = if fits(Place::Inode, self.room_in_inode) {
             self.changed_inode = true;
             Place::Inode
-        } else if fits(Place::Block, BLOCK_SIZE - IN_BLOCK_HEADER) {
+        } else if fits(Place::Block, self.room_in_block) {
             self.changed_block = true;
             Place::Block
         } else {

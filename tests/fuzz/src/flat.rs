@@ -97,7 +97,7 @@ pub fn superblock(data: &[u8]) {
             geo.flex_group(group),
         );
         if let Some((_, range)) = geo.desc_location(group) {
-            assert!(range.end <= rooms::format::BLOCK_SIZE);
+            assert!(range.end <= geo.block_size.len());
         }
         for bit in [0, geo.inodes_per_group.saturating_sub(1), u32::MAX] {
             let Some(ino) = geo.inode_at(group, bit) else {
@@ -105,7 +105,7 @@ pub fn superblock(data: &[u8]) {
             };
             if let Some((group, block, range)) = geo.inode_location(ino) {
                 assert!(group.0 < geo.groups && block < geo.inode_table_blocks);
-                assert!(range.end <= rooms::format::BLOCK_SIZE);
+                assert!(range.end <= geo.block_size.len());
             }
         }
     }
@@ -153,7 +153,7 @@ pub fn inode(data: &[u8]) {
             let back = DiskInode::parse(geo, ino, &again);
             assert_eq!(back.ok().map(|i| i.size), Some(found.size));
         }
-        let _ = (found.fast_symlink(), found.device());
+        let _ = (found.fast_symlink(geo.block_size), found.device());
         for attribute in Attributes::in_inode(&bytes, found.extra_isize).take(1000) {
             if attribute.is_err() {
                 break;

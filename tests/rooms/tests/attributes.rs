@@ -40,7 +40,8 @@ impl Disk {
     /// Changes one attribute as the module does; `false` where there is no room.
     fn change(&mut self, index: u8, name: &[u8], value: Option<&[u8]>) -> bool {
         let (inode, block) = (self.inode.clone(), self.block.clone());
-        let mut set = AttributeSet::read(&inode, EXTRA, block.as_deref()).unwrap();
+        let mut set =
+            AttributeSet::read(&inode, EXTRA, block.as_deref(), geometry().block_size).unwrap();
         match value {
             None => set.remove(index, name),
             Some(value) => {
@@ -137,7 +138,8 @@ fn e2fsck_reads_what_is_written() {
     let mut inode = image.inode(ino).unwrap();
     let at = inode.file_acl.expect("an attribute block");
     let (old, block) = (image.inode_bytes(ino), image.read(at));
-    let mut set = AttributeSet::read(&old, inode.extra_isize, Some(&block)).unwrap();
+    let mut set =
+        AttributeSet::read(&old, inode.extra_isize, Some(&block), image.geo.block_size).unwrap();
     assert_eq!(set.get(1, b"b"), Some(&b"2"[..]));
     set.remove(1, b"b");
     for (name, value) in [

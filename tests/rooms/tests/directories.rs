@@ -15,12 +15,11 @@ use rooms::dirblock::{
 use rooms::format::inode::flags;
 use rooms::format::units::{InodeNumber, LogicalBlock, PhysicalBlock};
 use rooms::format::{Geometry, Problem};
-use rooms::store::{Store, Transaction};
+use rooms::store::{MetaBlock, Store, Transaction};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
-const SIZE: usize = 4096;
 const OWN: InodeNumber = InodeNumber(12);
 const PARENT: InodeNumber = InodeNumber(2);
 
@@ -35,9 +34,9 @@ struct MemDir {
 }
 
 impl MemDir {
-    fn new() -> Self {
+    fn new(format: &Format) -> Self {
         Self {
-            store: MemStore::new(SIZE),
+            store: MemStore::new(format.block_size.len()),
             blocks: 0,
             indexed: false,
             room: u32::MAX,
@@ -46,7 +45,7 @@ impl MemDir {
     }
 
     fn made(format: &Format) -> Self {
-        let mut dir = Self::new();
+        let mut dir = Self::new(format);
         dirblock::init(&mut dir, format, OWN, PARENT).unwrap();
         dir
     }
@@ -55,9 +54,9 @@ impl MemDir {
     fn of_image(image: &Image, ino: InodeNumber) -> (Self, Format) {
         let inode = image.inode(ino).unwrap();
         let format = Format::new(&image.geo, ino, inode.generation);
-        let mut dir = Self::new();
+        let mut dir = Self::new(&format);
         dir.indexed = inode.has(flags::INDEX);
-        dir.blocks = (inode.size / SIZE as u64) as u32;
+        dir.blocks = image.geo.block_size.whole_blocks(inode.size) as u32;
         let places = image.blocks_of(ino);
         // Blocks of the extent tree come along, at the end or in front of what they map.
         let data: Vec<_> = extent_free(image, ino, places);
@@ -72,7 +71,7 @@ impl MemDir {
 /// The data blocks among all blocks of a file.
 fn extent_free(image: &Image, ino: InodeNumber, all: Vec<PhysicalBlock>) -> Vec<PhysicalBlock> {
     let inode = image.inode(ino).unwrap();
-    let data = (inode.size / SIZE as u64) as usize;
+    let data = image.geo.block_size.whole_blocks(inode.size) as usize;
     if all.len() == data {
         return all;
     }
@@ -109,7 +108,7 @@ impl DirWriter for MemDir {
     }
 
     fn update<R>(&mut self, block: &MemBlock, edit: impl FnOnce(&mut [u8]) -> R) -> Result<R> {
-        self.store.update(block, 0..SIZE, edit)
+        self.store.update(block, 0..block.bytes().len(), edit)
     }
 
     fn append(&mut self) -> Result<MemBlock> {
@@ -137,6 +136,7 @@ fn format() -> Format {
 fn formats() -> Vec<Format> {
     let plain = Image::make("64M", &["-O", "^metadata_csum"], None).geo;
     let linear = Image::make("64M", &["-O", "^dir_index"], None).geo;
+    let small = Image::make("64M", &["-b", "1024"], None).geo;
     let mut legacy = format();
     legacy.hasher.algorithm = Algorithm::Legacy;
     let mut tea = format();
@@ -146,6 +146,7 @@ fn formats() -> Vec<Format> {
         format(),
         Format::new(&plain, OWN, 7),
         Format::new(&linear, OWN, 7),
+        Format::new(&small, OWN, 7),
         legacy,
         tea,
     ]
@@ -258,7 +259,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
-    fn behaves_like_a_map(steps in steps(), which in 0..5usize) {
+    fn behaves_like_a_map(steps in steps(), which in 0..6usize) {
         static FORMATS: OnceLock<Vec<Format>> = OnceLock::new();
         let format = FORMATS.get_or_init(formats)[which];
         let mut dir = MemDir::made(&format);
@@ -536,6 +537,7 @@ fn directories_of_e2fsprogs() {
             &["-E", "hash_seed=f0e1d2c3-b4a5-9687-7869-5a4b3c2d1e0f"],
             "legacy",
         ),
+        (&["-b", "1024"], "half_md4"),
     ] {
         let image = Image::make("64M", options, Some(tree.path()));
         image.debugfs(&format!("set_super_value def_hash_version {hash}\n"));
@@ -576,7 +578,7 @@ fn our_index_satisfies_e2fsck() {
     let tree = images::TempDir::new();
     std::fs::write(tree.path().join("file"), "").unwrap();
     std::fs::create_dir(tree.path().join("large")).unwrap();
-    for options in [&[][..], &["-O", "^metadata_csum"]] {
+    for options in [&[][..], &["-O", "^metadata_csum"], &["-b", "1024"]] {
         let image = Image::make("64M", options, Some(tree.path()));
         let (ino, file) = (image.lookup("/large"), image.lookup("/file"));
         let (mut dir, format) = MemDir::of_image(&image, ino);
@@ -660,7 +662,8 @@ fn hashes_are_those_of_debugfs() {
 fn damage_is_noticed() {
     for (which, format) in formats().into_iter().enumerate() {
         let mut dir = MemDir::made(&format);
-        let names: Vec<_> = (0..600)
+        // One level of index.
+        let names: Vec<_> = (0..600 * format.block_size.len() / 4096)
             .map(|i| format!("{i:0>120}").into_bytes())
             .collect();
         for name in &names {

@@ -140,6 +140,12 @@ fn other_formats_round_trip() {
             "300M",
             &["-O", "^metadata_csum_seed,sparse_super2,^resize_inode"],
         ),
+        ("300M", &["-b", "1024"]),
+        (
+            "300M",
+            &["-b", "1024", "-O", "^64bit,^metadata_csum,^flex_bg"],
+        ),
+        ("300M", &["-b", "2048"]),
         ("300M", &["-I", "128"]),
         ("300M", &["-I", "1024", "-g", "8192", "-N", "1000"]),
     ] {
@@ -210,8 +216,14 @@ fn values_are_those_of_debugfs() {
     assert_eq!((found[0].name_index, found[0].name), (1, &b"small"[..]));
     assert_eq!(found[0].value, b"value");
 
-    assert_eq!(get("/fast").fast_symlink().unwrap(), Some(&b"hello"[..]));
-    assert_eq!(get("/slow").fast_symlink().unwrap(), None);
+    assert_eq!(
+        get("/fast").fast_symlink(image.geo.block_size).unwrap(),
+        Some(&b"hello"[..])
+    );
+    assert_eq!(
+        get("/slow").fast_symlink(image.geo.block_size).unwrap(),
+        None
+    );
     assert_eq!(get("/tty").device(), (4, 65));
     assert_eq!(get("/disk").device(), (259, 60000));
     for path in ["/tty", "/disk"] {
@@ -326,7 +338,7 @@ fn noise_is_refused_quietly() {
             block[32..36].copy_from_slice(&[3, 1, 0, 1]);
             match DiskInode::parse(&image.geo, ino, &a) {
                 Ok(parsed) => {
-                    let _ = parsed.fast_symlink();
+                    let _ = parsed.fast_symlink(image.geo.block_size);
                     let _ = Attributes::in_inode(&a, parsed.extra_isize).count();
                     let _ = parsed.encode(&image.geo, ino, &mut a);
                     good += 1;

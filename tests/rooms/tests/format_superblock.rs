@@ -34,9 +34,10 @@ fn absurd_values_have_their_reasons() {
         ("block size (log2", Kind::Invalid, |sb| {
             sb.log_block_size.set(4_000_000_000)
         }),
-        ("block size other", Kind::Unsupported, |sb| {
-            sb.log_block_size.set(0)
+        ("block size of more", Kind::Unsupported, |sb| {
+            sb.log_block_size.set(3)
         }),
+        ("cluster size", Kind::Invalid, |sb| sb.log_block_size.set(0)),
         ("cluster size", Kind::Invalid, |sb| {
             sb.log_cluster_size.set(3)
         }),
@@ -199,7 +200,13 @@ fn flipped_bits_are_noticed() {
 /// Whatever geometry is accepted, its arithmetic holds together.
 #[test]
 fn accepted_geometries_are_sound() {
-    let good = good();
+    let small = Image::make("512M", &["-b", "1024"], None).raw_superblock();
+    for good in [good(), small] {
+        geometries_near_are_sound(&good);
+    }
+}
+
+fn geometries_near_are_sound(good: &RawSuperblock) {
     let mut noise = Noise(0x0123_4567_89ab_cdef);
     let mut accepted = 0;
     for _ in 0..100_000 {
@@ -211,14 +218,16 @@ fn accepted_geometries_are_sound() {
             continue;
         };
         accepted += 1;
-        assert!(geo.blocks * 4096 <= SIZE);
-        let mut blocks = 0;
+        let size = geo.block_size;
+        assert!(size.bytes_of(geo.blocks) <= SIZE);
+        let mut blocks = geo.first_data_block.0;
         for group in (0..geo.groups).map(GroupNumber) {
             let start = geo.group_start(group).unwrap();
             assert_eq!(geo.group_of(start), Some((group, 0)));
             blocks += u64::from(geo.group_blocks(group));
             let (at, range) = geo.desc_location(group).unwrap();
-            assert!(at.0 <= u64::from(geo.gdt_blocks) && range.end <= 4096);
+            assert!(at.0 <= geo.first_data_block.0 + u64::from(geo.gdt_blocks));
+            assert!(range.end <= size.len());
         }
         assert_eq!(blocks, geo.blocks);
         assert_eq!(geo.inode_location(InodeNumber(0)), None);
@@ -226,7 +235,7 @@ fn accepted_geometries_are_sound() {
         let (group, block, range) = geo.inode_location(last).unwrap();
         assert_eq!(group.0, geo.groups - 1);
         assert_eq!(block, geo.inode_table_blocks - 1);
-        assert_eq!(range.end, 4096);
+        assert_eq!(range.end, size.len());
         let (group, bit) = geo.inode_group(last).unwrap();
         assert_eq!(geo.inode_at(group, bit), Some(last));
         assert_eq!(geo.inode_location(InodeNumber(geo.inodes + 1)), None);

@@ -7,7 +7,7 @@
 
 use rooms::format::superblock::{RawSuperblock, SUPERBLOCK_OFFSET};
 use rooms::format::units::{GroupNumber, InodeNumber, PhysicalBlock};
-use rooms::format::{DiskInode, Geometry, GroupDesc, Problem, BLOCK_SIZE};
+use rooms::format::{DiskInode, Geometry, GroupDesc, Problem};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -122,16 +122,16 @@ impl Image {
     }
 
     pub fn read(&self, block: PhysicalBlock) -> Vec<u8> {
-        let mut bytes = vec![0; BLOCK_SIZE];
+        let mut bytes = vec![0; self.geo.block_size.len()];
         self.file
-            .read_exact_at(&mut bytes, block.0 * BLOCK_SIZE as u64)
+            .read_exact_at(&mut bytes, self.geo.block_size.bytes_of(block.0))
             .expect("read a block");
         bytes
     }
 
     pub fn write(&self, block: PhysicalBlock, bytes: &[u8]) {
         self.file
-            .write_all_at(bytes, block.0 * BLOCK_SIZE as u64)
+            .write_all_at(bytes, self.geo.block_size.bytes_of(block.0))
             .expect("write a block");
     }
 
@@ -173,11 +173,14 @@ impl Image {
 
     /// Gives a directory blocks at its end, until it has `want`.
     pub fn grow_file(&self, path: &str, ino: InodeNumber, want: u32) {
-        let have = (self.inode(ino).expect("inode").size / BLOCK_SIZE as u64) as u32;
+        let blocks = || {
+            let size = self.inode(ino).expect("inode").size;
+            self.geo.block_size.whole_blocks(size) as u32
+        };
+        let have = blocks();
         let script = format!("expand_dir {path}\n").repeat(want.saturating_sub(have) as usize);
         self.debugfs(&script);
-        let now = (self.inode(ino).expect("inode").size / BLOCK_SIZE as u64) as u32;
-        assert_eq!(now, want.max(have));
+        assert_eq!(blocks(), want.max(have));
     }
 
     /// The blocks of a file in their order, by debugfs.

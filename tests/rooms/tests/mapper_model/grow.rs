@@ -10,7 +10,8 @@
 
 use super::shared::Mutex;
 use super::{explore, threads, times};
-use rooms::mapper::size::{block_end, size_after_write, PendingGrow};
+use rooms::format::BlockSize;
+use rooms::mapper::size::{size_after_write, PendingGrow};
 use shuttle::rand::Rng;
 use shuttle::sync::Arc;
 use std::ops::Range;
@@ -19,6 +20,11 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 const BLOCK: u64 = 4096;
 const CELL: u64 = BLOCK / 2;
 const BLOCKS: usize = 3;
+
+/// [`BLOCK`] for the rules.
+fn block() -> BlockSize {
+    BlockSize::from_bits(BLOCK.ilog2()).unwrap()
+}
 
 const ZERO: u8 = 0;
 const DATA: u8 = 1;
@@ -101,8 +107,8 @@ impl File {
     fn announce(&self) {
         let size = self.size();
         let written = self.disk.lock().written[(size / BLOCK) as usize];
-        if size < block_end(size) && written && self.without != Without::Announcing {
-            self.growth.lock().announce(size);
+        if size < block().end_of(size) && written && self.without != Without::Announcing {
+            self.growth.lock().announce(size, block());
         }
     }
 
@@ -141,11 +147,11 @@ impl File {
 fn write(file: &File, range: Range<u64>) {
     let _rwsem = file.rwsem.lock();
     let size = file.size();
-    if block_end(size) < range.end {
+    if block().end_of(size) < range.end {
         file.announce();
     }
     if range.start > size {
-        file.zero(size..block_end(size).min(range.start));
+        file.zero(size..block().end_of(size).min(range.start));
     }
     for block in (range.start / BLOCK) as usize..range.end.div_ceil(BLOCK) as usize {
         let mut page = file.pages[block].lock();
@@ -184,7 +190,7 @@ fn grow(file: &File, new: u64) {
         write_out(file);
     }
     file.announce();
-    file.zero(old..block_end(old));
+    file.zero(old..block().end_of(old));
     {
         let mut disk = file.disk.lock();
         *file.size.lock() = new;
@@ -216,7 +222,7 @@ fn cut(file: &File, new: u64) {
     for page in &file.pages[new.div_ceil(BLOCK) as usize..] {
         *page.lock_when(|page| !page.writeback) = Page::default();
     }
-    file.zero(new..block_end(new));
+    file.zero(new..block().end_of(new));
     // The queue is drained.
     drop(file.worker.lock());
 }
