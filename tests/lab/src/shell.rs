@@ -54,7 +54,7 @@ pub struct ShellArgs {
 }
 
 /// A sparse image with a fresh ext4, made as mke2fs makes it by default but
-/// always with 4 KiB blocks.
+/// with 4 KiB blocks, unless `options` have others.
 pub fn fresh_image(path: &Path, size: &str, options: &str) -> Result<()> {
     let _ = std::fs::remove_file(path);
     output_of(

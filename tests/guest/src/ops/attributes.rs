@@ -2,7 +2,7 @@
 
 //! Extended attributes, access control lists, and the flags of chattr.
 
-use super::{check, pattern, refused, same, Test};
+use super::{block_size, check, pattern, refused, same, Test};
 use anyhow::{Context, Result};
 use guest::direct::Aligned;
 use rustix::fs::{
@@ -92,22 +92,28 @@ fn attribute_set(d: &Path) -> Result<()> {
 fn attribute_sizes(d: &Path) -> Result<()> {
     let p = d.join("file");
     fs::write(&p, "x")?;
-    let sectors = fs::metadata(&p)?.blocks();
-    for len in [
-        1, 3, 4, 40, 60, 61, 70, 80, 200, 1000, 3000, 4000, 3, 2000, 0,
-    ] {
+    let (sectors, block) = (fs::metadata(&p)?.blocks(), block_size(&p)?);
+    let most = usize::try_from(block)? - 96;
+    let small = [1, 3, 4, 40, 60, 61, 70, 80, 200];
+    for len in small
+        .into_iter()
+        .chain([most * 3 / 4, most, 3, most / 2, 0])
+    {
         set(&p, "user.v", &pattern(1, 0, len))?;
         same!(value(&p, "user.v")?, pattern(1, 0, len), "value");
     }
     same!(fs::metadata(&p)?.blocks(), sectors, "space in the end");
-    for i in 0..40 {
+    // As many as fill most of a block.
+    let count = block / 100;
+    for i in 0..count {
         set(&p, &format!("user.{i}"), &pattern(i, 0, 50))?;
     }
-    same!(fs::metadata(&p)?.blocks(), sectors + 8, "with a block");
-    for i in (0..40).step_by(2) {
+    let with_block = sectors + block / 512;
+    same!(fs::metadata(&p)?.blocks(), with_block, "with a block");
+    for i in (0..count).step_by(2) {
         removexattr(&p, format!("user.{i}"))?;
     }
-    for i in 0..40 {
+    for i in 0..count {
         let name = format!("user.{i}");
         match i % 2 {
             0 => refused(value(&p, &name), Errno::NODATA, &name)?,
@@ -116,7 +122,7 @@ fn attribute_sizes(d: &Path) -> Result<()> {
     }
     let other = d.join("gone");
     fs::write(&other, "x")?;
-    set(&other, "user.v", &pattern(2, 0, 3000))?;
+    set(&other, "user.v", &pattern(2, 0, most))?;
     fs::remove_file(&other)?;
     Ok(())
 }
@@ -164,9 +170,11 @@ fn attribute_refused(d: &Path) -> Result<()> {
 fn attribute_full(d: &Path) -> Result<()> {
     let p = d.join("file");
     fs::write(&p, "x")?;
-    set(&p, "user.big", &pattern(1, 0, 3000))?;
+    let block = usize::try_from(block_size(&p)?)?;
+    let big = pattern(1, 0, block * 3 / 4);
+    set(&p, "user.big", &big)?;
     set(&p, "user.small", b"0123456789")?;
-    for len in [2000, 4000, 4096, 8000, 65536] {
+    for len in [block / 2, block - 96, block, 2 * block, 65536] {
         refused(
             set(&p, "user.more", &pattern(2, 0, len)),
             Errno::NOSPC,
@@ -178,7 +186,7 @@ fn attribute_full(d: &Path) -> Result<()> {
             "a value that outgrew its room",
         )?;
     }
-    same!(value(&p, "user.big")?, pattern(1, 0, 3000), "big");
+    same!(value(&p, "user.big")?, big, "big");
     same!(value(&p, "user.small")?, b"0123456789", "small");
     same!(names(&p)?.len(), 2, "names");
     Ok(())

@@ -18,6 +18,7 @@ use crate::verdicts::Verdicts;
 use anyhow::{bail, Result};
 use rustix::io::Errno;
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 
 type Test = (&'static str, fn(&Path) -> Result<()>);
@@ -89,6 +90,17 @@ fn refused<T>(result: std::result::Result<T, Errno>, error: Errno, what: &str) -
         Err(e) => bail!("{what}: refused with {e}, expected {error}"),
         Ok(_) => bail!("{what}: accepted, expected {error}"),
     }
+}
+
+/// Bytes of a block of the file system that `p` is in.
+fn block_size(p: &Path) -> Result<u64> {
+    Ok(rustix::fs::statvfs(p)?.f_bsize)
+}
+
+/// How many blocks of the file system that `p` is in the bytes of `range` touch.
+fn blocks_touched(p: &Path, range: Range<u64>) -> Result<u64> {
+    let size = block_size(p)?;
+    Ok(range.end.div_ceil(size) - range.start / size)
 }
 
 /// Bytes that differ at every position and between seeds.

@@ -2,7 +2,7 @@
 
 //! Names: create, link, unlink, rename, symlinks, special files, directories.
 
-use super::{check, refused, same, Test};
+use super::{block_size, check, refused, same, Test};
 use anyhow::{Context, Result};
 use rustix::fs::{
     linkat, lstat, mkdir, mknodat, open, openat, readlink, rename, renameat_with, rmdir, stat,
@@ -316,13 +316,14 @@ fn symlink_fast(d: &Path) -> Result<()> {
 }
 
 fn symlink_slow(d: &Path) -> Result<()> {
-    symlink_of(d, &[60, 61, 255, 1000, 4095])?;
+    let block = usize::try_from(block_size(d)?)?;
+    symlink_of(d, &[60, 61, 255, 1000, block - 1])?;
     refused(
-        symlink("t".repeat(4096).as_str(), d.join("long")),
+        symlink("t".repeat(block).as_str(), d.join("long")),
         Errno::NAMETOOLONG,
-        "a symlink of 4096 bytes",
+        "a symlink of a whole block",
     )?;
-    for n in [60, 4095] {
+    for n in [60, block - 1] {
         unlink(d.join(format!("link{n}")))?;
     }
     let target = format!("{}file", "./".repeat(100));

@@ -2,7 +2,7 @@
 
 //! What an inode and the file system say about themselves.
 
-use super::{check, pattern, same, Test};
+use super::{block_size, check, pattern, same, Test};
 use anyhow::{Context, Result};
 use rustix::fs::{chownat, stat, statvfs, utimensat, AtFlags, Gid, Timespec, Timestamps, Uid, CWD};
 use std::fs::{self, File, Permissions};
@@ -164,7 +164,11 @@ fn times_move(d: &Path) -> Result<()> {
 fn statfs(d: &Path) -> Result<()> {
     let s = rustix::fs::statfs(d)?;
     same!(s.f_type, 0xEF53, "magic");
-    same!(s.f_bsize, 4096, "block size");
+    same!(
+        s.f_bsize,
+        i64::try_from(d.metadata()?.blksize())?,
+        "block size"
+    );
     same!(s.f_namelen, 255, "longest name");
     let before = statvfs(d)?;
     check!(
@@ -193,9 +197,9 @@ fn statfs(d: &Path) -> Result<()> {
 fn blocks_counted(d: &Path) -> Result<()> {
     const BLOCKS: u64 = 512;
     rustix::fs::sync();
-    let before = statvfs(d)?.f_bfree;
+    let (before, size) = (statvfs(d)?.f_bfree, block_size(d)?);
     let p = d.join("file");
-    fs::write(&p, pattern(1, 0, usize::try_from(BLOCKS)? * 4096))?;
+    fs::write(&p, pattern(1, 0, usize::try_from(BLOCKS * size)?))?;
     let delayed = before
         .checked_sub(statvfs(d)?.f_bfree)
         .context("free space grew")?;
@@ -213,7 +217,7 @@ fn blocks_counted(d: &Path) -> Result<()> {
     );
     same!(
         stat(&p)?.st_blocks,
-        i64::try_from(BLOCKS * 8)?,
+        i64::try_from(BLOCKS * size / 512)?,
         "sectors of the file"
     );
     fs::remove_file(&p)?;
@@ -280,7 +284,8 @@ fn reservations_shown(d: &Path) -> Result<()> {
     rustix::fs::sync();
     same!(delayed_blocks(d)?, 0, "reserved when all is written");
     let path = d.join("file");
-    let data = pattern(1, 0, 100 * 4096);
+    let size = block_size(d)?;
+    let data = pattern(1, 0, usize::try_from(100 * size)?);
     let dirty = || -> Result<File> {
         let file = File::create(&path)?;
         file.write_all_at(&data, 0)?;
@@ -291,7 +296,7 @@ fn reservations_shown(d: &Path) -> Result<()> {
     same!(delayed_blocks(d)?, 0, "reserved after fsync");
     fs::remove_file(&path)?;
     let file = dirty()?;
-    file.set_len(30 * 4096)?;
+    file.set_len(30 * size)?;
     // Those that stay may be written out first.
     let left = delayed_blocks(d)?;
     check!(left <= 30, "{left} blocks reserved for a file of 30");

@@ -187,10 +187,13 @@ pub fn mount_refused(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     Ok(format!("{} disks", cases.len()))
 }
 
-/// Runs the operations in a fresh file system of type `fs`; what they leave
+/// For mke2fs: the blocks that it chooses by itself below 512 MiB, four to a page.
+const SMALL_BLOCKS: &str = "-b 1024";
+
+/// Runs the operations in a fresh file system of type `fs`, made with `options`; what they leave
 /// must look the same after a remount and through C ext4.
-fn operations_as(lab: &Lab<'_>, s: &mut Session, fs: &str) -> Result<String> {
-    s.fresh(lab, "1G", "")?;
+fn operations_as(lab: &Lab<'_>, s: &mut Session, fs: &str, options: &str) -> Result<String> {
+    s.fresh(lab, "1G", options)?;
     let text = s.sh(
         lab,
         &format!(
@@ -203,7 +206,10 @@ fn operations_as(lab: &Lab<'_>, s: &mut Session, fs: &str) -> Result<String> {
         s.sh(
             lab,
             &format!(
-                "mount -t {other} -o ro $DEV /mnt && guest snapshot /mnt > /tmp/second; umount /mnt
+                "rm -f /tmp/second
+                mount -t {other} -o ro $DEV /mnt || exit 1
+                guest snapshot /mnt > /tmp/second || exit 1
+                umount /mnt || exit 1
                 diff -u0 /tmp/first /tmp/second | tail -n +3 | cut -c1-300 | head -10
                 cmp -s /tmp/first /tmp/second"
             ),
@@ -215,11 +221,16 @@ fn operations_as(lab: &Lab<'_>, s: &mut Session, fs: &str) -> Result<String> {
 }
 
 pub fn operations(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
-    operations_as(lab, s, &lab.fs)
+    operations_as(lab, s, &lab.fs, "")
+}
+
+/// The same with four blocks to a page.
+pub fn operations_in_small_blocks(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    operations_as(lab, s, &lab.fs, SMALL_BLOCKS)
 }
 
 pub fn operations_on_ext4(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
-    operations_as(lab, s, "ext4")
+    operations_as(lab, s, "ext4", "")
 }
 
 /// The change counter of a file and of a directory (`i_version`) moves with what
@@ -518,16 +529,27 @@ pub fn fio(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
 
 /// fsx: random operations on one file, with mmap, checked against a model.
 pub fn fsx(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
-    fsx_with(lab, s, "delalloc", 20_000)
+    fsx_with(lab, s, "", "delalloc", 20_000)
 }
 
 /// The same where a write allocates its blocks at once.
 pub fn fsx_nodelalloc(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
-    fsx_with(lab, s, "nodelalloc", 10_000)
+    fsx_with(lab, s, "", "nodelalloc", 10_000)
 }
 
-fn fsx_with(lab: &Lab<'_>, s: &mut Session, options: &str, operations: u32) -> Result<String> {
-    s.fresh(lab, "256M", "")?;
+/// The same with four blocks to a page.
+pub fn fsx_in_small_blocks(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    fsx_with(lab, s, SMALL_BLOCKS, "delalloc", 20_000)
+}
+
+fn fsx_with(
+    lab: &Lab<'_>,
+    s: &mut Session,
+    make: &str,
+    options: &str,
+    operations: u32,
+) -> Result<String> {
+    s.fresh(lab, "256M", make)?;
     let seed = lab.seed % 1_000_000;
     // an operation has at least a byte: a posix_fallocate() of none is EINVAL everywhere,
     // and fsx takes that for a file system without it

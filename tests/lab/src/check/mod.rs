@@ -96,6 +96,10 @@ const GUEST: &[GuestCheck] = &[
     ("stand-in for C ext4", stand_in::stand_in),
     ("operations", files::operations),
     ("operations on C ext4", files::operations_on_ext4),
+    (
+        "small blocks: operations",
+        files::operations_in_small_blocks,
+    ),
     ("change counters", files::change_counters),
     ("discards", files::discards),
     ("link counts", names::link_counts),
@@ -113,6 +117,7 @@ const GUEST: &[GuestCheck] = &[
     ("fio with verify", files::fio),
     ("fsx", files::fsx),
     ("fsx with nodelalloc", files::fsx_nodelalloc),
+    ("small blocks: fsx", files::fsx_in_small_blocks),
     ("pjdfstest", pjdfstest::pjdfstest),
     ("tree from C ext4 and back", files::round_trip),
     ("errors=continue", errors::goes_on),
