@@ -78,6 +78,7 @@ fn fill(inode: &Inode<Ext4>, mode: AllocateMode, range: Range<u64>) -> Result {
     let grows = !mode.keeps_size() && range.end > inode.size();
     if grows {
         inode.may_have_size(range.end)?;
+        truncate::finish_cut(inode)?;
     }
     if mode.zeroes() || mode.writes_zeroes() {
         let _cache = inode.invalidate_lock();
@@ -246,6 +247,7 @@ fn insert(inode: &Inode<Ext4>, range: Range<u64>) -> Result {
         .filter(|size| *size <= inode.max_size());
     let new_size = new_size.ok_or(EFBIG)?;
     inode.may_have_size(new_size)?;
+    truncate::finish_cut(inode)?;
     let _cache = inode.invalidate_lock();
     // The tail becomes part of the file until its block has moved: it has to be zero.
     zero_range::<Report, Valid>(inode, size..inode.block_size().end_of(size))?;

@@ -46,9 +46,8 @@ use kernel::prelude::*;
 /// orphan clean-up of the next mount.
 pub(crate) fn set_size(inode: &Inode<Ext4>, new: u64) -> Result {
     let old = inode.size();
-    if new <= old {
-        inode.wait_for_direct_io();
-    }
+    // Also for a grow: the last block is read, and written with zeros behind the end.
+    inode.wait_for_direct_io();
     let _cache = inode.invalidate_lock();
     if new > old {
         grow(inode, new)
@@ -60,8 +59,9 @@ pub(crate) fn set_size(inode: &Inode<Ext4>, new: u64) -> Result {
 
 fn grow(inode: &Inode<Ext4>, new: u64) -> Result {
     let old = inode.size();
+    finish_cut(inode)?;
     write_out_unsized(inode, old);
-    size::before_longer(inode)?;
+    size::before_longer(inode, new)?;
     let changed = change_size(inode, new, false);
     inode.cache_extended(old, inode.size());
     size::write_tail(inode);
@@ -134,7 +134,25 @@ fn shrink(inode: &Inode<Ext4>, new: u64) -> Result {
         inode.info().note_replaced();
     }
     let removed = remove_from(inode, inode.blocks_of(0..new).end);
+    if removed.is_err() {
+        inode.info().set_half_cut(true);
+    }
     zeroed.and(removed)
+}
+
+/// Before a file grows: takes away what a cut that failed has left behind its end. It would come
+/// to light. With the rwsem held for write.
+///
+/// # Errors
+///
+/// As [`remove_from`]; the file must not grow then.
+pub(crate) fn finish_cut(inode: &Inode<Ext4>) -> Result {
+    if !inode.info().is_half_cut() {
+        return Ok(());
+    }
+    remove_from(inode, inode.blocks_of(0..inode.size()).end)?;
+    inode.info().set_half_cut(false);
+    Ok(())
 }
 
 /// Frees all blocks from `start` on, and takes the inode off the orphans, unless it has no name.

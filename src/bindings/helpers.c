@@ -244,6 +244,16 @@ size_t ext4rs_helper_iov_iter_count(const struct iov_iter *iter)
 	return iov_iter_count(iter);
 }
 
+void ext4rs_helper_iov_iter_truncate(struct iov_iter *iter, u64 count)
+{
+	iov_iter_truncate(iter, count);
+}
+
+void ext4rs_helper_iov_iter_reexpand(struct iov_iter *iter, size_t count)
+{
+	iov_iter_reexpand(iter, count);
+}
+
 void ext4rs_helper_INIT_WORK(struct work_struct *work, work_func_t func)
 {
 	INIT_WORK(work, func);

@@ -12,6 +12,7 @@
 //! | [`sequence`](InodeInfo::sequence), [`delayed_blocks`](InodeInfo::delayed_blocks) | the ES lock | anybody |
 //! | [`recent`](InodeInfo::recent) | the inode's rwsem for write | the same |
 //! | [`flags`](InodeInfo::flags) | the inode's rwsem for write | anybody |
+//! | half cut | the inode's rwsem for write | the same |
 //! | pending grow | its lock, inside all others | holders of the lock |
 //! | orphan state | the inode's rwsem for write, or the only user of the inode | the same |
 //! | [`Origin`] | nobody, once the inode is unlocked | anybody |
@@ -83,6 +84,8 @@ pub struct InodeInfo {
     growing: Atomic<bool>,
     /// Its content was cut off and is being written anew: see `file`.
     replaced: Atomic<bool>,
+    /// A cut has failed: blocks past the end may have been left, with what was in them.
+    half_cut: Atomic<bool>,
     flags: Atomic<u32>,
     file_acl: Atomic<u64>,
     /// The last transactions that changed anything, and what `fdatasync` waits for.
@@ -113,6 +116,7 @@ impl InodeInfo {
             growth <- new_spinlock!(PendingGrow::new(), "ext4rs::growth"),
             growing: Atomic::new(false),
             replaced: Atomic::new(false),
+            half_cut: Atomic::new(false),
             flags: Atomic::new(0),
             file_acl: Atomic::new(0),
             sync_tid: Atomic::new(0),
@@ -195,6 +199,17 @@ impl InodeInfo {
     /// Whether [`note_replaced`](Self::note_replaced) was called since this was asked last.
     pub(crate) fn take_replaced(&self) -> bool {
         self.replaced.xchg(false, Relaxed)
+    }
+
+    /// Whether a cut has failed, and what it was to take away may still be there. The caller holds
+    /// the rwsem for write.
+    pub(crate) fn is_half_cut(&self) -> bool {
+        self.half_cut.load(Relaxed)
+    }
+
+    /// Sets what [`is_half_cut`](Self::is_half_cut) says.
+    pub(crate) fn set_half_cut(&self, half_cut: bool) {
+        self.half_cut.store(half_cut, Relaxed);
     }
 
     /// The inode's flags ([`crate::format::inode::flags`]).

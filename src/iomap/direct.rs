@@ -149,14 +149,15 @@ fn write_alone(write: &mut Transfer<'_, Ext4>) -> Result<usize> {
     write.modified()?;
     let range = write.range();
     let grows = range.end > inode.info().disk_size().min(inode.size());
-    if grows {
-        truncate::write_out_unsized(inode, inode.size());
-        size::before_direct(inode, range.start)?;
-    }
     let whole = is_whole(inode, &range);
-    if !whole {
+    if grows || !whole {
         // Zeroing the rest of a block must not meet another write to it.
         inode.wait_for_direct_io();
+    }
+    if grows {
+        truncate::finish_cut(inode)?;
+        truncate::write_out_unsized(inode, inode.size());
+        size::before_direct(inode, range.start)?;
     }
     let written = write.direct_write::<DirectWrite, DirectWriteEnd>(grows || !whole);
     let failed = matches!(written, Err(error) if error != ENOTBLK);
@@ -178,6 +179,10 @@ impl Mapper for DirectWrite {
         let env = InodeEnv::new(inode);
         let mapping = map_for(&env, request, request.pos..end, Intent::AllocateUnwritten)?;
         let mut extent = to_iomap(&mapping.ok_or(EFBIG)?, inode.block_size());
+        if request.purpose.nowait() && extent.offset.saturating_add(extent.length) < end {
+            // All or nothing: behind it there may be something that has to wait.
+            return Err(EAGAIN);
+        }
         // Unwritten says all that the library needs for zeroing the rest of the blocks.
         extent.new = matches!(extent.kind, Kind::Unwritten(_)) && extent.new;
         // What leads to the blocks may not have committed yet: a synchronous write has to ask.

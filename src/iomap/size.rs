@@ -8,19 +8,24 @@
 //!
 //! | step | by |
 //! |---|---|
-//! | announce | [`before_write`], [`before_longer`], with the rwsem held for write |
+//! | announce | [`announce`], with the rwsem held for write |
 //! | dirtied | [`Valid`], for the folio that a write or the zeroing touches first |
 //! | submitted | `Ext4Writeback::map` |
 //! | done | [`written`], from the completion of that I/O; or whoever finds that it failed |
 //!
-//! A grow starts the writing of the tail at once ([`write_tail`]) and waits for nothing; what
-//! waits is the completion of later blocks, in the queue of completions. That cannot last, as the
-//! tail is on its way, or dirty where whoever holds the rwsem is about to send it. `fsync()` of
-//! any part of the file includes the tail.
+//! A grow starts the writing of the tail ([`write_tail`]) before it touches anything behind it, and
+//! waits for nothing; what waits is the completion of later blocks, in the queue of completions.
+//! That cannot last, as the tail is on its way, or dirty where whoever holds the rwsem is about to
+//! send it. `fsync()` of any part of the file includes the tail.
+//!
+//! Nor may anybody wait for a folio behind the tail who has the tail in hand, or keeps from its
+//! folio who is about to send it: so a write goes in steps ([`awaited_block`]), and writeback
+//! submits the tail as soon as it has it.
 
 use super::read::{map_bytes, Report, Valid};
 use crate::{
     extent_status::State,
+    format::Problem,
     inode,
     jbd_glue::Operation,
     kern::{inode::Inode, iomap::zero_range, trace},
@@ -62,52 +67,87 @@ pub(super) fn written(
     written
 }
 
-/// Announces a grow past the tail behind the file's size, if that lies in a written block: others
-/// read as zeros until they are written as a whole, by us.
-fn announce(inode: &Inode<Ext4>) -> Result {
+/// The block with a tail that the file's new end `end` passes, and a grow has to wait for: it is
+/// written. Others read as zeros until they are written as a whole, by us; and where the file ends
+/// in the same block as before, the size moves with the I/O that carries the tail.
+///
+/// # Errors
+///
+/// What looking up the block meets.
+pub(super) fn awaited_block(inode: &Inode<Ext4>, end: u64) -> Result<Option<Range<u64>>> {
+    let (size, block) = (inode.size(), inode.block_size());
+    let behind = block.end_of(size);
+    if end <= behind || size == behind {
+        return Ok(None);
+    }
+    let found = map_bytes(inode, size..behind, Intent::Report)?;
+    let written = found.is_some_and(|found| matches!(found.extent.state(), State::Written(_)));
+    Ok(written.then(|| block.start_of(size)..behind))
+}
+
+/// Announces a grow past the tail of the [awaited block](awaited_block), which is the next that the
+/// caller touches. It holds the rwsem for write and no handle; [`write_tail`] follows.
+pub(super) fn announce(inode: &Inode<Ext4>) {
+    // One at a time: what an earlier one aims at must not be forgotten.
+    if let Some(tail) = inode.info().growth(|grow| grow.tail()) {
+        inode.write_quietly(tail);
+    }
+    let (size, block) = (inode.size(), inode.block_size());
+    inode.info().with_growth(|grow| grow.announce(size, block));
+}
+
+/// Makes sure that what lies between the file's end and `start` reads as zeros, for a write there.
+/// The caller holds the rwsem for write and no handle.
+///
+/// # Errors
+///
+/// What reading the last block meets; `EFSCORRUPTED`, reported. The file must not grow then.
+pub(super) fn zero_gap(inode: &Inode<Ext4>, start: u64) -> Result {
     let size = inode.size();
-    let found = map_bytes(inode, size..inode.block_size().end_of(size), Intent::Report)?;
-    if found.is_some_and(|found| matches!(found.extent.state(), State::Written(_))) {
-        inode
-            .info()
-            .with_growth(|grow| grow.announce(size, inode.block_size()));
+    if start <= size {
+        return Ok(());
+    }
+    let behind = inode.block_size().end_of(size);
+    check_unwritten(inode, behind..start)?;
+    zero_behind(inode, size..behind.min(start))
+}
+
+/// Before a file becomes longer without data, up to `end`: truncate, `fallocate()`. As
+/// [`announce`], and makes the tail zero.
+///
+/// # Errors
+///
+/// As [`zero_gap`].
+pub(crate) fn before_longer(inode: &Inode<Ext4>, end: u64) -> Result {
+    let size = inode.size();
+    let behind = inode.block_size().end_of(size);
+    check_unwritten(inode, behind..end)?;
+    // Also within the block: no data follows that would carry the tail.
+    if awaited_block(inode, u64::MAX)?.is_some() {
+        announce(inode);
+    }
+    zero_behind(inode, size..behind)
+}
+
+/// Whether there is nothing past the end of the file, in `range`, that would come to light: blocks
+/// there are unwritten, if there are any.
+fn check_unwritten(inode: &Inode<Ext4>, range: Range<u64>) -> Result {
+    let mut at = range.start;
+    while at < range.end {
+        let Some(found) = map_bytes(inode, at..range.end, Intent::Report)? else {
+            break;
+        };
+        if let State::Written(place) = found.extent.state() {
+            let problem = Problem::new("data past the end of the file, at byte", at);
+            return Err(inode::report(inode, Some(place), problem));
+        }
+        at = inode.block_size().byte_of(found.extent.end());
     }
     Ok(())
 }
 
-/// A buffered write of `start..end` is going to make the file longer: makes sure that what lies
-/// between its end and `start` reads as zeros, and that the size does not pass a tail that nobody
-/// wrote. The caller holds the rwsem for write and no handle; [`write_tail`] follows the write.
-///
-/// # Errors
-///
-/// What reading the last block meets; the file must not grow then.
-pub(crate) fn before_write(inode: &Inode<Ext4>, start: u64, end: u64) -> Result {
-    let size = inode.size();
-    // Within the block the size moves with the write's own I/O, which carries the tail.
-    if inode.block_size().end_of(size) < end {
-        announce(inode)?;
-    }
-    if start > size {
-        // Also what lies past the last block: blocks there can only be unwritten, and are passed.
-        zero_behind(inode, size..start)?;
-    }
-    Ok(())
-}
-
-/// As [`before_write`], for a file that becomes longer without data: truncate, `fallocate()`.
-///
-/// # Errors
-///
-/// As there.
-pub(crate) fn before_longer(inode: &Inode<Ext4>) -> Result {
-    let size = inode.size();
-    announce(inode)?;
-    zero_behind(inode, size..inode.block_size().end_of(size))
-}
-
-/// As [`before_write`], for a write of bytes from `start` on past the page cache: the tail is on
-/// the device when this returns.
+/// As [`zero_gap`], for a write of bytes from `start` on past the page cache: the tail is on the
+/// device when this returns. No direct I/O is in flight.
 ///
 /// # Errors
 ///
@@ -118,7 +158,7 @@ pub(crate) fn before_direct(inode: &Inode<Ext4>, start: u64) -> Result {
         // The write itself covers the tail, or zeroes the rest of its last block.
         return Ok(());
     }
-    zero_behind(inode, size..start)?;
+    zero_gap(inode, start)?;
     inode.write_and_wait(size..inode.block_size().end_of(size))
 }
 

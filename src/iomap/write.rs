@@ -25,7 +25,7 @@ use crate::{
     },
     mapper::{self, Intent},
     superblock::Switch,
-    Ext4,
+    truncate, Ext4,
 };
 use core::ops::Range;
 use kernel::prelude::*;
@@ -122,7 +122,7 @@ pub(super) fn write_to_cache(write: &mut Transfer<'_, Ext4>) -> Result<usize> {
     let end = pos.saturating_add(len as u64);
     let block_end = inode.block_size().end_of(size);
     let passes_tail = end > block_end && block_end != size;
-    if nowait && (pos > size || passes_tail) {
+    if nowait && (pos > size || passes_tail || (end > size && inode.info().is_half_cut())) {
         // The last block would have to be read, or sent to the device.
         return Err(EAGAIN);
     }
@@ -130,10 +130,48 @@ pub(super) fn write_to_cache(write: &mut Transfer<'_, Ext4>) -> Result<usize> {
     if end <= size {
         return write.buffered::<BufferedWrite, Valid>();
     }
-    size::before_write(inode, pos, end)?;
-    let written = write.buffered::<BufferedWrite, Valid>();
+    truncate::finish_cut(inode)?;
+    write_longer(write, end)
+}
+
+/// A write that makes the file longer, up to byte `end`. Where that has to wait for the tail of the
+/// last block, the block is written and sent to the device before anything behind it is written.
+fn write_longer(write: &mut Transfer<'_, Ext4>, end: u64) -> Result<usize> {
+    let inode = write.file().inode();
+    let mut done = 0;
+    match size::awaited_block(inode, end)? {
+        None => size::zero_gap(inode, write.pos())?,
+        Some(block) => {
+            done = write_over_tail(write, &block)?;
+            if write.pos() < block.end {
+                // It came short.
+                return Ok(done);
+            }
+        }
+    }
+    match write.buffered::<BufferedWrite, Valid>() {
+        Ok(rest) => Ok(done.saturating_add(rest)),
+        Err(_) if done > 0 => Ok(done),
+        Err(error) => Err(error),
+    }
+}
+
+/// The part of a write that ends with `block`, the file's last one.
+fn write_over_tail(write: &mut Transfer<'_, Ext4>, block: &Range<u64>) -> Result<usize> {
+    let inode = write.file().inode();
+    let before = write.buffered_until::<BufferedWrite, Valid>(block.start)?;
+    if write.pos() < block.start {
+        return Ok(before);
+    }
+    size::announce(inode);
+    let over = size::zero_gap(inode, write.pos())
+        .and_then(|()| write.buffered_until::<BufferedWrite, Valid>(block.end));
     size::write_tail(inode);
-    written
+    match over {
+        Ok(over) => Ok(before.saturating_add(over)),
+        Err(_) if before > 0 => Ok(before),
+        Err(error) => Err(error),
+    }
 }
 
 impl Punch for BufferedWrite {

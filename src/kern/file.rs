@@ -331,6 +331,32 @@ impl<'a, F: FileSystem> Transfer<'a, F> {
         })
     }
 
+    /// As [`buffered`](Self::buffered), for the bytes before byte `end` of the file, if there are any.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub(crate) fn buffered_until<M, C>(&mut self, end: u64) -> Result<usize>
+    where
+        M: Mapper<Fs = F>,
+        C: WriteCheck<Fs = F>,
+    {
+        let left = self.len();
+        let wanted = end.saturating_sub(self.pos());
+        let wanted = usize::try_from(wanted).map_or(left, |n| n.min(left));
+        if wanted == 0 {
+            return Ok(0);
+        }
+        let later = left.saturating_sub(wanted);
+        // SAFETY: The iterator is valid for the call that made `self`, and has as many bytes.
+        unsafe { bindings::iov_iter_truncate(self.iter.as_ptr(), wanted as u64) };
+        let written = self.buffered::<M, C>();
+        let left = self.len().saturating_add(later);
+        // SAFETY: As above; these are the bytes that were taken away, and those not written.
+        unsafe { bindings::iov_iter_reexpand(self.iter.as_ptr(), left) };
+        written
+    }
+
     /// After `written` bytes: waits until they are on disk, where the file or the write asks for
     /// that. The caller no longer holds the inode's rwsem.
     ///

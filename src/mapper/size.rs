@@ -99,7 +99,8 @@ impl PendingGrow {
     }
 
     /// A grow is going to pass the tail behind `size`, the file's size, which lies inside a
-    /// written block of `block` bytes. The caller keeps everybody else from changing the size.
+    /// written block of `block` bytes. The caller keeps everybody else from changing the size, and
+    /// has waited for the [tail](Self::tail) of an earlier one, with which its aim would be lost.
     pub fn announce(&mut self, size: u64, block: BlockSize) {
         *self = Self {
             stage: Stage::Announced,
@@ -120,7 +121,8 @@ impl PendingGrow {
     }
 
     /// The tail's folio is locked, and before it is unlocked it will be dirty, with a tail that is
-    /// right for the grow. Called for the first folio that the grow touches, which is that one.
+    /// right for the grow. Called for the first folio that is touched after the announcement, which
+    /// is that one.
     pub fn dirtied(&mut self) {
         if self.stage == Stage::Announced {
             self.stage = Stage::Dirty;

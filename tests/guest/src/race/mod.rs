@@ -5,6 +5,7 @@
 //! two had come first, with true books.
 
 mod faults;
+mod size;
 mod tag;
 mod writeback;
 
@@ -15,13 +16,14 @@ use rustix::fs::{fadvise, Advice};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use tag::Knobs;
 
 const BLOCK: u64 = 4096;
 
 type Race = (&'static str, fn(&Scene) -> Result<()>);
 
-const RACES: &[&[Race]] = &[writeback::RACES, faults::RACES];
+const RACES: &[&[Race]] = &[writeback::RACES, size::RACES, faults::RACES];
 
 /// A file of its own for each race, and the knobs of its file system.
 pub struct Scene {
@@ -52,6 +54,18 @@ impl Scene {
             self.knobs.delayed_blocks()?
         );
         Ok(file)
+    }
+
+    /// Stores 50 bytes `value` at byte `at` through a mapping.
+    fn store(&self, at: u64, value: u8) -> Result<()> {
+        let store = format!(
+            "xfs_io -c 'mmap -rw 0 {}' -c 'mwrite -S {value} {at} 50' {}",
+            at + BLOCK,
+            self.path.display()
+        );
+        let stored = Command::new("sh").args(["-c", &store]).status()?;
+        ensure!(stored.success(), "the store failed: {stored}");
+        Ok(())
     }
 
     /// Nothing is reserved any more, as many blocks are allocated as are

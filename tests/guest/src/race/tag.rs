@@ -87,8 +87,19 @@ impl Tag {
 
     /// Waits until the tag holds a task.
     pub fn wait_held(&self) -> Result<()> {
+        self.wait_for(|| Ok(self.number("held")? > 0))
+    }
+
+    /// Lets the task go on that the tag holds, and holds the next that comes by.
+    pub fn hold_next(&self) -> Result<()> {
+        let passed = self.number("passed")?;
+        self.hold()?;
+        self.wait_for(|| Ok(self.number("passed")? > passed && self.number("held")? == 1))
+    }
+
+    fn wait_for(&self, there: impl Fn() -> Result<bool>) -> Result<()> {
         let end = Instant::now() + PATIENCE;
-        while self.number("held")? == 0 {
+        while !there()? {
             ensure!(Instant::now() < end, "nobody came to {}", self.0.display());
             sleep(Duration::from_millis(2));
         }

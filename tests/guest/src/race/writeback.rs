@@ -439,13 +439,7 @@ fn store_in_large_folio_then_grow(scene: &Scene) -> Result<()> {
     ensure!(spliced == page, "spliced {spliced} bytes");
     file.write_all_at(&[7], 0)?;
     file.set_len(BLOCK + 100)?;
-    let store = format!(
-        "xfs_io -c 'mmap -rw 0 {}' -c 'mwrite -S 9 {BLOCK} 50' {}",
-        2 * BLOCK,
-        scene.path.display()
-    );
-    let stored = Command::new("sh").args(["-c", &store]).status()?;
-    ensure!(stored.success(), "the store failed: {stored}");
+    scene.store(BLOCK, 9)?;
     file.set_len(size)?;
     let mut expected = vec![7; (BLOCK + 100) as usize];
     for byte in expected.iter_mut().skip(page).take(50) {

@@ -6,6 +6,7 @@
 mod crash;
 mod debug;
 mod defaults;
+mod direct;
 mod errors;
 mod faults;
 mod files;
@@ -154,6 +155,7 @@ const DEBUG: &[GuestCheck] = &[
     ("journal erased", files::journal_erased),
     ("label", files::label),
     ("direct append", writes::direct_append),
+    ("grow beside a direct write", direct::grow_beside_a_write),
     ("mapping fails", writes::mapping_fails),
     ("zeroing without space", writes::zeroing_without_space),
     ("allocation with O_DSYNC", writes::allocation_is_synchronous),
@@ -180,6 +182,10 @@ const SHORT: &[GuestCheck] = &[
     ("debug kernel: journal erased", files::journal_erased),
     ("debug kernel: label", files::label),
     ("debug kernel: direct append", writes::direct_append),
+    (
+        "debug kernel: grow beside a direct write",
+        direct::grow_beside_a_write,
+    ),
     ("debug kernel: mapping fails", writes::mapping_fails),
     (
         "debug kernel: zeroing without space",

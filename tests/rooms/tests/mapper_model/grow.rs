@@ -43,6 +43,10 @@ enum Without {
     Telling,
     /// A grow that came to nothing stays pending.
     Withdrawing,
+    /// A grow does not wait for an earlier one.
+    Waiting,
+    /// A write goes over the tail in one step.
+    Steps,
 }
 
 #[derive(Clone, Copy, Default, Hash)]
@@ -104,11 +108,24 @@ impl File {
         *self.size.lock()
     }
 
-    fn announce(&self) {
+    /// The block whose tail a grow to `end` has to wait for.
+    fn awaited_block(&self, end: u64) -> Option<Range<u64>> {
         let size = self.size();
-        let written = self.disk.lock().written[(size / BLOCK) as usize];
-        if size < block().end_of(size) && written && self.without != Without::Announcing {
-            self.growth.lock().announce(size, block());
+        let behind = block().end_of(size);
+        let written = || self.disk.lock().written[(size / BLOCK) as usize];
+        (end > behind && size < behind && written()).then(|| block().start_of(size)..behind)
+    }
+
+    fn announce(&self) {
+        let tail = self.growth.lock().tail();
+        if let (Some(tail), true) = (tail, self.without != Without::Waiting) {
+            // As `write_quietly()`.
+            let block = (tail.start / BLOCK) as usize;
+            write_back(self, block);
+            drop(self.pages[block].lock_when(|page| !page.writeback));
+        }
+        if self.without != Without::Announcing {
+            self.growth.lock().announce(self.size(), block());
         }
     }
 
@@ -130,15 +147,25 @@ impl File {
     }
 
     fn write_tail(&self) {
+        self.send_tail(|| ());
+    }
+
+    /// Sends the tail; the device has it after `meanwhile`.
+    fn send_tail(&self, meanwhile: impl FnOnce()) {
+        let mut sent = None;
         let tail = self.growth.lock().tail_to_submit();
         if let Some(tail) = tail {
             let block = (tail.start / BLOCK) as usize;
             // As `filemap_fdatawrite_range()`: an I/O under way comes first.
             drop(self.pages[block].lock_when(|page| !page.writeback));
-            write_back(self, block);
+            sent = submit(self, block).map(|range| (block, range));
         }
         if self.without != Without::Withdrawing {
             self.growth.lock().withdraw();
+        }
+        meanwhile();
+        if let Some((block, range)) = sent {
+            complete(self, block, range);
         }
     }
 }
@@ -147,11 +174,28 @@ impl File {
 fn write(file: &File, range: Range<u64>) {
     let _rwsem = file.rwsem.lock();
     let size = file.size();
-    if block().end_of(size) < range.end {
+    let zero_gap = || file.zero(size..block().end_of(size).min(range.start).max(size));
+    let Some(last) = file.awaited_block(range.end) else {
+        zero_gap();
+        return copy(file, range);
+    };
+    if file.without == Without::Steps {
         file.announce();
+        zero_gap();
+        copy(file, range);
+        return file.write_tail();
     }
-    if range.start > size {
-        file.zero(size..block().end_of(size).min(range.start));
+    copy(file, range.start..last.start);
+    file.announce();
+    zero_gap();
+    copy(file, range.start.max(last.start)..last.end);
+    file.send_tail(|| copy(file, range.start.max(last.end)..range.end));
+}
+
+/// Copies what there is of `range` into the page cache.
+fn copy(file: &File, range: Range<u64>) {
+    if range.is_empty() {
+        return;
     }
     for block in (range.start / BLOCK) as usize..range.end.div_ceil(BLOCK) as usize {
         let mut page = file.pages[block].lock();
@@ -166,17 +210,28 @@ fn write(file: &File, range: Range<u64>) {
         let mut size = file.size.lock();
         *size = end.max(*size);
     }
-    file.write_tail();
 }
 
 /// A write that is refused the user's bytes.
 fn faulting_write(file: &File) {
     let _rwsem = file.rwsem.lock();
+    if file.awaited_block(u64::MAX).is_none() {
+        return;
+    }
     file.announce();
     let page = file.pages[0].lock();
     file.growth.lock().dirtied();
     drop(page);
     file.write_tail();
+}
+
+/// As above, before it comes to a folio.
+fn refused_write(file: &File) {
+    let _rwsem = file.rwsem.lock();
+    if file.awaited_block(u64::MAX).is_some() {
+        file.announce();
+        file.write_tail();
+    }
 }
 
 /// Truncate up, or an extending `fallocate()`.
@@ -189,7 +244,9 @@ fn grow(file: &File, new: u64) {
     if file.disk.lock().size < old {
         write_out(file);
     }
-    file.announce();
+    if file.awaited_block(u64::MAX).is_some() {
+        file.announce();
+    }
     file.zero(old..block().end_of(old));
     {
         let mut disk = file.disk.lock();
@@ -433,6 +490,30 @@ fn fault(file: &File) {
     write(file, BLOCK..2 * BLOCK);
 }
 
+/// Grows within the block, and a write that comes to nothing.
+fn grow_and_refuse(file: &File) {
+    grow(file, CELL + CELL / 2);
+    refused_write(file);
+}
+
+/// The file's end, and its tail, lie in the second block, which is dirty.
+fn two_blocks(file: &File) {
+    *file.size.lock() = BLOCK + CELL;
+    file.pages[0].lock().cells = [DATA; 2];
+    let mut page = file.pages[1].lock();
+    (page.cells, page.dirty) = ([DATA, GARBAGE], true);
+    let mut disk = file.disk.lock();
+    disk.size = BLOCK + CELL;
+    disk.cells[0] = [DATA; 2];
+    disk.cells[1] = [DATA, GARBAGE];
+    disk.written[1] = true;
+}
+
+/// A write that begins in the block before the last one, and makes the file longer.
+fn write_over_both(file: &File) {
+    write(file, CELL..3 * BLOCK);
+}
+
 /// The last block is on its way to the device, with garbage behind the end.
 fn garbage_on_its_way(file: &File) {
     store_behind(file, 0);
@@ -472,6 +553,20 @@ fn a_longer_file() {
 }
 
 #[test]
+fn a_grow_before_the_last_one_is_through() {
+    beside_flusher(Without::Nothing, nothing, grow_and_refuse);
+}
+
+#[test]
+fn a_write_from_before_the_last_block() {
+    explore_some(
+        Without::Nothing,
+        two_blocks,
+        vec![write_over_both, flush, |f| store_behind(f, 1), watch],
+    );
+}
+
+#[test]
 fn cut_and_grown_again() {
     for task in [cut_and_grow, cut_later, fault] {
         explore_some(Without::Nothing, nothing, vec![task, flush, watch]);
@@ -491,7 +586,7 @@ fn two_writers_and_stores() {
 /// What the model is worth.
 #[test]
 fn each_step_is_missed_when_it_is_gone() {
-    let cases: [(Without, Task, Vec<Task>); 4] = [
+    let cases: [(Without, Task, Vec<Task>); 6] = [
         (
             Without::Announcing,
             nothing,
@@ -504,6 +599,16 @@ fn each_step_is_missed_when_it_is_gone() {
             vec![|f| grow(f, 2 * BLOCK), work, watch],
         ),
         (Without::Withdrawing, nothing, vec![fault, flush, watch]),
+        (
+            Without::Waiting,
+            nothing,
+            vec![grow_and_refuse, flush, watch],
+        ),
+        (
+            Without::Steps,
+            two_blocks,
+            vec![write_over_both, flush, |f| store_behind(f, 1), watch],
+        ),
     ];
     for (without, prepare, tasks) in cases {
         let found = catch_unwind(AssertUnwindSafe(|| explore_some(without, prepare, tasks)));
