@@ -18,6 +18,7 @@ const TROUBLE: &[&str] = &[
     "inconsistent lock state",
     "suspicious RCU usage",
     "new suspected memory leaks",
+    "Kernel memory leak detector disabled",
     "possible circular locking",
     "possible recursive locking",
     "blocked for more than",
@@ -75,6 +76,10 @@ mod tests {
         // a symbol in a stack trace is not a message
         assert!(trouble("[1]  ext4rs_health_error+0x1 [ext4rs]", &[]).is_empty());
         assert!(trouble("[1]  ? debug_lockdep_rcu_enabled+0x0/0x40", &[]).is_empty());
+        // it finds no leak any more
+        assert!(is_trouble(
+            "[1] kmemleak: Kernel memory leak detector disabled"
+        ));
         assert_eq!(trouble(log, &["inode #12"]), ["[2] WARNING: at fs/x.c"]);
     }
 }

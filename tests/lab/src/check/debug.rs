@@ -69,12 +69,13 @@ pub fn leaks(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     s.expected.push("new suspected memory leaks".into());
     let found = s.sh(
         lab,
-        "rmmod ext4rs || exit 1
+        "scan() { echo scan > /sys/kernel/debug/kmemleak || { echo 'kmemleak is off'; exit 1; }; }
+        rmmod ext4rs || exit 1
         sync; echo 3 > /proc/sys/vm/drop_caches
         # what was freed by RCU a moment ago is no leak; what is found twice is
-        sleep 5; echo scan > /sys/kernel/debug/kmemleak
-        sleep 6; echo scan > /sys/kernel/debug/kmemleak
-        cat /sys/kernel/debug/kmemleak
+        sleep 5; scan
+        sleep 6; scan
+        cat /sys/kernel/debug/kmemleak || exit 1
         echo clear > /sys/kernel/debug/kmemleak
         modprobe ext4rs",
     )?;
