@@ -21,8 +21,8 @@ pub fn mount(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
         sync
         mount -o remount,ro /mnt
         grep \"^$DEV /mnt $FS ro\" /proc/mounts
-        ! touch /mnt/no 2>/dev/null
-        ! sh -c 'echo x >> /mnt/file' 2>/dev/null
+        if touch /mnt/no 2>/dev/null; then echo 'a file was made'; exit 1; fi
+        if sh -c 'echo x >> /mnt/file' 2>/dev/null; then echo 'it was written'; exit 1; fi
         [ \"$(cat /mnt/file)\" = first ]
         mount -o remount,rw /mnt
         echo second >> /mnt/file
@@ -34,7 +34,7 @@ pub fn mount(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
         "set -e
         mount -t $FS -o ro $DEV /mnt
         [ \"$(tail -n 1 /mnt/file)\" = second ]
-        ! touch /mnt/no 2>/dev/null
+        if touch /mnt/no 2>/dev/null; then echo 'a file was made'; exit 1; fi
         umount /mnt
         for i in 1 2 3 4 5; do
             mount -t $FS -o noatime $DEV /mnt

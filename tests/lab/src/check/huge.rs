@@ -28,7 +28,9 @@ sync
 filefrag -v /mnt/dir*/file | awk -F'[ :.]+' '$2 == 0 && $5 >= 2147483648 { n++ } END { print n + 0 }' > /tmp/high
 # the last block that a file can have, and the first that it cannot
 echo end | dd of=/mnt/largest bs=4096 seek=4294967294 conv=notrunc 2>/dev/null
-! dd if=/dev/zero of=/mnt/largest bs=4096 seek=4294967295 count=1 conv=notrunc 2>/tmp/refused
+if dd if=/dev/zero of=/mnt/largest bs=4096 seek=4294967295 count=1 conv=notrunc 2>/tmp/refused; then
+    exit 1
+fi
 grep -qi 'file too large' /tmp/refused
 sha256sum /mnt/dir*/file > /tmp/sums
 umount /mnt

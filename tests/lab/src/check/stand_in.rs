@@ -20,7 +20,8 @@ pub fn stand_in(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
         dev=${DEV#/dev/}
         rmmod ext4rs
         insmod /modules/ext4rs.ko register_ext4=1
-        grep -w ext2 /proc/filesystems && grep -w ext3 /proc/filesystems
+        grep -w ext2 /proc/filesystems
+        grep -w ext3 /proc/filesystems
         is /sys/fs/ext4/features/lazy_itable_init supported
         mount -t ext4 -o commit=7 $DEV /mnt
         grep \"^$DEV /mnt ext4 rw\" /proc/mounts
@@ -37,7 +38,7 @@ pub fn stand_in(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
         [ $(cat lifetime_write_kbytes) -ge $(cat session_write_kbytes) ]
         echo 100 > reserved_clusters
         is reserved_clusters 100
-        ! echo 99999999 > reserved_clusters 2>/dev/null
+        if echo 99999999 > reserved_clusters 2>/dev/null; then echo 'all is reserved'; exit 1; fi
         is errors_count 0
         echo 'only a test' > trigger_fs_error
         for i in 1 2 3 4 5 6 7 8 9 10; do
@@ -51,7 +52,7 @@ pub fn stand_in(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
         [ ! -e /sys/fs/ext4/$dev ]
         [ ! -e /proc/fs/ext4/$dev ]
         e2fsck -fy $DEV >/dev/null
-        ! mount -t ext3 $DEV /mnt 2>/dev/null
+        if mount -t ext3 $DEV /mnt 2>/dev/null; then echo 'it is mounted as ext3'; exit 1; fi
         mount -t ext4rs $DEV /mnt
         is /sys/fs/ext4rs/$dev/errors_count 0
         umount /mnt
@@ -59,7 +60,7 @@ pub fn stand_in(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
         [ ! -e /sys/fs/ext4 ]
         [ ! -e /proc/fs/ext4 ]
         modprobe ext4
-        ! insmod /modules/ext4rs.ko register_ext4=1 2>/tmp/said
+        if insmod /modules/ext4rs.ko register_ext4=1 2>/tmp/said; then echo 'there are two of ext4'; exit 1; fi
         grep -i busy /tmp/said
         modprobe ext4rs",
     )?;

@@ -265,7 +265,7 @@ pub fn files_of(run_dir: &Path, config: &str, test: &str) -> PathBuf {
 /// system that stays from test to test.
 fn prepare_script(lab: &Lab<'_>, config: &Config, dir: &Path) -> String {
     let driver = match lab.fs.as_str() {
-        "ext4rs" => "modprobe ext4rs && rmmod ext4rs && insmod /modules/ext4rs.ko register_ext4=1",
+        "ext4rs" => "modprobe ext4rs\nrmmod ext4rs\ninsmod /modules/ext4rs.ko register_ext4=1",
         other => &format!("modprobe {other} || grep -qw {other} /proc/filesystems"),
     };
     let options = config.mkfs_options(lab.guest_fs());
