@@ -4,9 +4,8 @@
 //! journal by mounting, finds every synced file whole and no byte in a file
 //! that was not written there, and unmounts; then e2fsck judges.
 
-use super::session::{boot, e2fsck, with_names, Session, LIMIT};
+use super::session::{boot, e2fsck, quiet, with_names, Session, LIMIT};
 use super::Lab;
-use crate::klog;
 use crate::machine::{Disk, Guest};
 use crate::shell::fresh_image;
 use anyhow::{bail, ensure, Context, Result};
@@ -48,13 +47,7 @@ fn all_cuts(lab: &Lab<'_>, image: &Path) -> Result<String> {
                 .with_context(|| format!("before cut {}", cut + 1))?;
             synced += owed.len();
         }
-        let log = guest.log_from(mark)?;
-        if let Some(line) = klog::trouble(&log, &[]).first() {
-            bail!(
-                "kernel log at cut {cut}: `{line}` ({})",
-                guest.log_path().display()
-            );
-        }
+        quiet(&guest, mark).with_context(|| format!("at cut {cut}"))?;
     }
     ensure!(synced > 0, "no writer got as far as an fsync");
     Ok(format!("{CUTS} cuts, {synced} synced files found whole"))
@@ -122,6 +115,7 @@ pub fn grown_files(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     let waits = [Some(10), None, Some(10), None];
     let result = (0..=waits.len()).try_for_each(|round| {
         let mut guest = boot(lab, vec![Disk::new(&image)])?;
+        let mark = guest.log_len();
         if let Some(before) = round.checked_sub(1).and_then(|i| waits.get(i)) {
             let settled = if before.is_some() { "--settled" } else { "" };
             let script = format!(
@@ -133,35 +127,40 @@ pub fn grown_files(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
             guest.sh(&with_names(lab, &script), LIMIT)?;
             e2fsck(&image)?;
         }
-        let Some(wait) = waits.get(round) else {
-            return Ok(());
-        };
-        let random = lab
-            .seed
-            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
-            .rotate_left(13 * u32::try_from(round)?)
-            % 6000;
-        let wait = wait.map_or(Duration::from_millis(random), Duration::from_secs);
-        let script = "mount -t $FS $DEV /mnt && guest grow-write /mnt";
-        guest.start(&with_names(lab, script), LIMIT)?;
-        let end = Instant::now() + LIMIT;
-        loop {
-            match guest.try_event(end)? {
-                Some(Event::Output(text)) if text.contains("ready") => break,
-                Some(Event::Output(_)) => {}
-                Some(other) => bail!("the writer ended by itself ({other:?})"),
-                None => ensure!(Instant::now() < end, "the writer does not get ready"),
-            }
+        if let Some(wait) = waits.get(round) {
+            let random = lab
+                .seed
+                .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+                .rotate_left(13 * u32::try_from(round)?)
+                % 6000;
+            let wait = wait.map_or(Duration::from_millis(random), Duration::from_secs);
+            grow_and_cut(lab, &mut guest, wait)?;
         }
-        std::thread::sleep(wait);
-        guest.kill();
-        Ok(())
+        quiet(&guest, mark)
     });
     if result.is_ok() {
         let _ = std::fs::remove_file(&image);
     }
     result.with_context(|| format!("SEED={}, image {}", lab.seed, image.display()))?;
     Ok(format!("{} cuts", waits.len()))
+}
+
+/// Lets files grow, and kills the guest so long after.
+fn grow_and_cut(lab: &Lab<'_>, guest: &mut Guest, wait: Duration) -> Result<()> {
+    let script = "mount -t $FS $DEV /mnt && guest grow-write /mnt";
+    guest.start(&with_names(lab, script), LIMIT)?;
+    let end = Instant::now() + LIMIT;
+    loop {
+        match guest.try_event(end)? {
+            Some(Event::Output(text)) if text.contains("ready") => break,
+            Some(Event::Output(_)) => {}
+            Some(other) => bail!("the writer ended by itself ({other:?})"),
+            None => ensure!(Instant::now() < end, "the writer does not get ready"),
+        }
+    }
+    std::thread::sleep(wait);
+    guest.kill();
+    Ok(())
 }
 
 fn note(owed: &mut Owed, line: &str) -> Result<()> {

@@ -3,12 +3,11 @@
 //! The largest file system that 32 bits of block number allow, on a sparse
 //! image, and the largest file on it.
 
-use super::session::{boot, e2fsck, with_names, Session, LIMIT};
+use super::session::{boot, e2fsck, quiet, with_names, Session, LIMIT};
 use super::Lab;
-use crate::klog;
 use crate::machine::Disk;
 use crate::shell::fresh_image;
-use anyhow::{bail, Context, Result};
+use anyhow::{Context, Result};
 use std::fs::{remove_file, File};
 use std::path::Path;
 
@@ -63,8 +62,6 @@ fn on_image(lab: &Lab<'_>, image: &Path) -> Result<String> {
     let mark = guest.log_len();
     let text = guest.sh(&with_names(lab, SCRIPT), LIMIT)?;
     e2fsck(image)?;
-    if let Some(line) = klog::trouble(&guest.log_from(mark)?, &[]).first() {
-        bail!("kernel log: `{line}` ({})", guest.log_path().display());
-    }
+    quiet(&guest, mark)?;
     Ok(text.lines().last().unwrap_or_default().to_owned())
 }

@@ -4,6 +4,7 @@
 
 use super::Lab;
 use crate::kernel::On;
+use crate::klog;
 use crate::machine::{Disk, Guest, Machine};
 use anyhow::{bail, Context, Result};
 use std::fs::{self, File};
@@ -152,6 +153,14 @@ pub fn boot_machine(lab: &Lab<'_>, machine: &Machine<'_>) -> Result<Guest> {
         guest.sh("modprobe ext4rs", LIMIT)?;
     }
     Ok(guest)
+}
+
+/// The kernel log from `mark` on has nothing that it must not have.
+pub fn quiet(guest: &Guest, mark: u64) -> Result<()> {
+    if let Some(line) = klog::trouble(&guest.log_from(mark)?, &[]).first() {
+        bail!("kernel log: `{line}` ({})", guest.log_path().display());
+    }
+    Ok(())
 }
 
 /// `e2fsck -fn` must find nothing.

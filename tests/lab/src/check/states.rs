@@ -5,7 +5,7 @@
 //! each of them, what they find there must be what the workload is owed, and e2fsck finds
 //! nothing (`tests/guest/src/world`).
 
-use super::session::{boot_machine, e2fsck, with_names, Session};
+use super::session::{boot_machine, e2fsck, quiet, with_names, Session};
 use super::Lab;
 use crate::klog;
 use crate::machine::{root, Disk, Guest};
@@ -236,10 +236,7 @@ fn record(lab: &Lab<'_>, place: &Place, extent: &Extent) -> Result<Vec<Recording
             .with_context(|| format!("recording {}", recording.name))?;
     }
     guest.power_off()?;
-    let log = guest.log_from(mark)?;
-    if let Some(line) = klog::trouble(&log, &[]).first() {
-        bail!("kernel log while recording: `{line}`");
-    }
+    quiet(&guest, mark).context("while recording")?;
     for recording in &list {
         e2fsck(&recording.image).with_context(|| format!("after recording {}", recording.name))?;
         fs::remove_file(&recording.image)?;
