@@ -27,7 +27,8 @@ pub fn stress(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
             "mount -t $FS $DEV /mnt && mkdir /mnt/stress || exit 1
             stress-ng --quiet --verify --temp-path /mnt/stress --sequential 2 --timeout {SECONDS_EACH} \
                 --with {STRESSORS} --metrics-brief; r=$?
-            umount /mnt; exit $r"
+            umount /mnt || exit 1
+            exit $r"
         ),
         limit,
     )?;

@@ -198,7 +198,8 @@ fn operations_as(lab: &Lab<'_>, s: &mut Session, fs: &str, options: &str) -> Res
         lab,
         &format!(
             "mount -t {fs} $DEV /mnt && guest ops /mnt && sync && guest snapshot /mnt > /tmp/first; r=$?
-            umount /mnt; exit $r"
+            umount /mnt || exit 1
+            exit $r"
         ),
     )?;
     s.e2fsck()?;
@@ -418,7 +419,8 @@ fn on_a_small_disk(lab: &Lab<'_>, s: &mut Session, program: &str) -> Result<Stri
     s.fresh(lab, "96M", "-N 2000")?;
     let script = format!(
         "mount -t $FS $DEV /mnt && guest {program} /mnt; r=$?
-        umount /mnt; exit $r"
+        umount /mnt || exit 1
+        exit $r"
     );
     let text = s.sh(lab, &script)?;
     s.e2fsck()?;

@@ -33,13 +33,13 @@ stress=$!
 
 times=0 longest=0
 while left; do
-    fsfreeze -f /mnt && sleep 1; fsfreeze -u /mnt
+    fsfreeze -f /mnt && sleep 1 && fsfreeze -u /mnt || exit 1
     echo 3 > /proc/sys/vm/drop_caches
     mount -o remount,noatime,commit=1 /mnt || exit 1
     ! mount -o remount,ro /mnt 2>/dev/null || { echo 'read-only with a file open for writing'; exit 1; }
     stress-ng --quiet --vm 1 --vm-bytes 90% --vm-populate --timeout 5 --oomable >/dev/null 2>&1
     began=$(date +%s)
-    sync -f /mnt
+    sync -f /mnt || exit 1
     took=$(($(date +%s) - began))
     [ $took -le $longest ] || longest=$took
     mount -o remount,relatime,commit=5 /mnt || exit 1

@@ -22,7 +22,8 @@ pub fn forced(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     let text = s.sh(
         lab,
         "mount -t $FS $DEV /mnt && guest race /mnt $DISK; r=$?
-        umount /mnt; exit $r",
+        umount /mnt || exit 1
+        exit $r",
     )?;
     s.e2fsck()?;
     Ok(text.lines().last().unwrap_or_default().to_owned())
