@@ -124,6 +124,16 @@ impl Session {
     }
 }
 
+/// Gives a script `pause FILE`: goes on when the error tag of that file holds a task.
+pub const PAUSE: &str = r#"pause() {
+    n=0
+    until grep -q 'held 1' $1; do
+        n=$((n + 1)); [ $n -lt 200 ] || { echo "nobody came to $1"; exit 1; }
+        sleep 0.1
+    done
+}
+"#;
+
 /// The names that scripts use: the type to check, the scratch disk with its
 /// name alone, the disk after it.
 pub fn with_names(lab: &Lab<'_>, script: &str) -> String {

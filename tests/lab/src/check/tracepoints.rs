@@ -3,7 +3,7 @@
 //! The tracepoints of the data path tell what happened, with the right
 //! numbers.
 
-use super::session::Session;
+use super::session::{Session, PAUSE};
 use super::Lab;
 use anyhow::{ensure, Context, Result};
 use std::collections::BTreeMap;
@@ -19,10 +19,6 @@ mount -t $FS $DEV /mnt
 echo > $trace/trace
 echo 1 > $trace/events/ext4rs/enable
 mark() { echo "== $*" > $trace/trace_marker; }
-pause() { # until a tag holds somebody
-    n=0
-    until grep -q 'held 1' $tags/$1; do n=$((n + 1)); [ $n -lt 200 ]; sleep 0.1; done
-}
 
 touch /mnt/file
 mark file $(stat -c %i /mnt/file)
@@ -48,13 +44,13 @@ if [ -e $tags ]; then
     dd if=/dev/zero of=/mnt/held bs=4k count=3 conv=notrunc 2>/dev/null
     echo hold 60000 > $tags/map_found
     sync /mnt/held &
-    pause map_found
+    pause $tags/map_found
     truncate -s 4096 /mnt/held
     echo off > $tags/map_found
     wait
     echo hold 60000 > $tags/completion
     put 1 &
-    pause completion
+    pause $tags/completion
     put 2 &
     sleep 1
     put 3 &
@@ -130,7 +126,7 @@ impl<'a> Story<'a> {
 
 pub fn tracepoints(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     s.fresh(lab, "256M", "")?;
-    let text = s.sh(lab, SCRIPT)?;
+    let text = s.sh(lab, &format!("{PAUSE}{SCRIPT}"))?;
     s.e2fsck()?;
     written_and_read(&Story::of(&text, "file")?)?;
     grown(&Story::of(&text, "tail")?)?;

@@ -3,7 +3,7 @@
 //! Writes that come half-way, or are looked at there. In the debug kernel, whose module can hold
 //! tasks up and let them fail (`errortag`).
 
-use super::session::Session;
+use super::session::{Session, PAUSE};
 use super::Lab;
 use anyhow::Result;
 
@@ -12,21 +12,24 @@ pub fn direct_append(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     s.fresh(lab, "64M", "")?;
     s.sh(
         lab,
-        r#"set -e
+        &[
+            PAUSE,
+            r#"set -e
         tag=/sys/fs/ext4rs/$DISK/errortag/convert
         mount -t $FS $DEV /mnt; cd /mnt
         head -c 4096 /dev/zero | tr '\0' a > /tmp/a
         cp /tmp/a file; sync
-        echo 'hold 20000 1' > $tag
+        echo 'hold 60000 1' > $tag
         dd if=/tmp/a of=file bs=4096 seek=1 oflag=direct conv=notrunc 2>/dev/null &
-        sleep 2
-        kill -0 $! || { echo 'the write was not held'; exit 1; }
+        pause $tag
         [ $(stat -c %s file) = 4096 ] || { echo 'the size is there before the data'; exit 1; }
         early=$(tr -d a < file | wc -c)
         echo off > $tag; wait
         late=$(tr -d a < file | wc -c)
         [ $(stat -c %s file) = 8192 ]; cd /; umount /mnt
         [ $early = 0 ] && [ $late = 0 ] || { echo "other bytes: $early, $late"; exit 1; }"#,
+        ]
+        .concat(),
     )?;
     s.e2fsck()?;
     Ok(String::new())
@@ -86,13 +89,13 @@ pub fn interrupted_truncate(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     s.fresh(lab, "64M", "")?;
     s.sh(
         lab,
-        r#"set -e
+        &[PAUSE, r#"set -e
         tag=/sys/fs/ext4rs/$DISK/errortag/remove
         mount -t $FS -o commit=600 $DEV /mnt
         head -c 16384 /dev/zero | tr '\0' x > /mnt/file; sync
-        echo 'hold 20000 1' > $tag
+        echo 'hold 60000 1' > $tag
         truncate -s 100 /mnt/file &
-        sleep 2; touch /mnt/other; sync /mnt
+        pause $tag; touch /mnt/other; sync /mnt
         perl -e 'open(D, "<", "/mnt"); my $log = pack("L", 2);
             ioctl(D, 0x8004587d, $log) or die "shutdown: $!\n"'
         echo off > $tag; wait || true
@@ -103,7 +106,7 @@ pub fn interrupted_truncate(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
         mount -t $FS $DEV /mnt
         [ $(stat -c '%s %b' /mnt/file | tr ' ' -) = 100-8 ] || { stat /mnt/file; exit 1; }
         umount /mnt
-        [ $(rest) = 0 ] || { echo "$(rest) bytes are left"; exit 1; }"#,
+        [ $(rest) = 0 ] || { echo "$(rest) bytes are left"; exit 1; }"#].concat(),
     )?;
     s.e2fsck()?;
     Ok(String::new())
