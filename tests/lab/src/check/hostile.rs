@@ -182,6 +182,7 @@ impl Run {
         cases: &[Case],
         from: usize,
     ) -> Result<usize> {
+        let mut mark = guest.log_len();
         guest.start(
             &with_names(
                 lab,
@@ -193,7 +194,6 @@ impl Run {
             Duration::from_secs(4 * 3600),
         )?;
         let mut index = from;
-        let mut mark = guest.log_len();
         let mut text = String::new();
         let mut deadline = Instant::now() + CASE_LIMIT;
         loop {
@@ -219,16 +219,15 @@ impl Run {
             while let Some((line, rest)) = text.split_once('\n') {
                 if let Some(outcome) = line.strip_prefix("end ") {
                     let case = cases.get(index).context("more outcomes than cases")?;
-                    let log = guest.log_from(mark)?;
-                    mark = guest.log_len();
+                    let (log, end) = guest.log_since(mark)?;
                     let clean = self.judge(case, &serde_json::from_str(outcome)?, &log);
                     if !clean {
                         // a kernel that has tripped once is no witness
-                        let log =
-                            self.keep(lab, guest, mark.saturating_sub(log.len() as u64), case)?;
+                        let log = self.keep(lab, guest, mark, case)?;
                         self.lines.push(log);
                         return Ok(index + 1);
                     }
+                    mark = end;
                     index += 1;
                     deadline = Instant::now() + CASE_LIMIT;
                 }

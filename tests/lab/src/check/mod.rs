@@ -488,7 +488,7 @@ fn in_session(
 ) -> Result<String> {
     session.begin(lab, name);
     let result = check(lab, session);
-    let log = session.log_since_begin();
+    let log = session.end();
     let expected: Vec<&str> = session.expected.iter().map(String::as_str).collect();
     let trouble = klog::trouble(&log, &expected);
     let kept = session.keep_log().to_owned();

@@ -21,7 +21,9 @@ pub struct Session {
     /// The guest's first disk; the host reads it between mounts.
     pub image: PathBuf,
     tree: PathBuf,
+    /// Where the kernel log of the check begins, and that of the next one.
     mark: u64,
+    next_mark: u64,
     /// Log of guests that this check has used up already.
     earlier: String,
     /// Where the kernel log of the check goes.
@@ -48,6 +50,7 @@ impl Session {
             image: cache.path("run").join(format!("check-{own}-{number}.img")),
             tree: cache.path("source.tar"),
             mark: 0,
+            next_mark: 0,
             earlier: String::new(),
             log: PathBuf::new(),
             expected: Vec::new(),
@@ -63,6 +66,7 @@ impl Session {
             machine.fio = true;
             let guest = boot_machine(lab, &machine)?;
             self.mark = guest.log_len();
+            self.next_mark = self.mark;
             self.guest = Some(guest);
         }
         self.guest.as_mut().context("no guest")
@@ -100,7 +104,7 @@ impl Session {
             self.earlier
                 .push_str(&guest.log_from(self.mark).unwrap_or_default());
         }
-        self.mark = 0;
+        (self.mark, self.next_mark) = (0, 0);
     }
 
     pub fn begin(&mut self, lab: &Lab<'_>, check: &str) {
@@ -109,12 +113,25 @@ impl Session {
         self.log = lab.cache.path("log").join(file);
         self.earlier.clear();
         self.expected.clear();
-        self.mark = self.guest.as_ref().map_or(0, Guest::log_len);
+        self.mark = self.next_mark;
     }
 
     pub fn log_since_begin(&self) -> String {
-        let now = self.guest.as_ref().and_then(|g| g.log_from(self.mark).ok());
-        format!("{}{}", self.earlier, now.unwrap_or_default())
+        self.look().0
+    }
+
+    /// The kernel log of the check, which ends here: what comes later is the next one's.
+    pub fn end(&mut self) -> String {
+        let (log, end) = self.look();
+        self.next_mark = end;
+        log
+    }
+
+    fn look(&self) -> (String, u64) {
+        let now = self.guest.as_ref();
+        let now = now.and_then(|g| g.log_since(self.mark).ok());
+        let (now, end) = now.unwrap_or((String::new(), self.mark));
+        (format!("{}{now}", self.earlier), end)
     }
 
     /// Saves the kernel log of this check and returns its path.

@@ -593,8 +593,8 @@ impl<'a> Judge<'a> {
         let Some(guest) = &self.guest else {
             return Ok(());
         };
-        let log = guest.log_from(self.log_mark)?;
-        self.log_mark = guest.log_len();
+        let (log, end) = guest.log_since(self.log_mark)?;
+        self.log_mark = end;
         if let Some(line) = klog::trouble(&log, &[]).first() {
             let why = format!("kernel log: `{line}` ({})", guest.log_path().display());
             for (_, result) in done.iter_mut().filter(|(_, r)| r.is_ok()) {

@@ -263,11 +263,24 @@ impl Guest {
 
     /// The kernel log from byte `from` on.
     pub fn log_from(&self, from: u64) -> Result<String> {
+        Ok(self.log_since(from)?.0)
+    }
+
+    /// As [`Self::log_from`], and where it ends: the next look begins there. A line that is being
+    /// written is waited for, so that it belongs to one of the two.
+    pub fn log_since(&self, from: u64) -> Result<(String, u64)> {
         let mut file = File::open(&self.log)?;
         file.seek(SeekFrom::Start(from))?;
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        Ok(String::from_utf8_lossy(&bytes).replace('\r', ""))
+        for _ in 0..20 {
+            file.read_to_end(&mut bytes)?;
+            if bytes.last().is_none_or(|b| *b == b'\n') {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let text = String::from_utf8_lossy(&bytes).replace('\r', "");
+        Ok((text, from + bytes.len() as u64))
     }
 
     pub fn log_text(&self) -> Result<String> {

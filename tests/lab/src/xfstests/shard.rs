@@ -66,11 +66,7 @@ pub struct Shard<'a> {
     guest: Option<Guest>,
     /// What the guest was prepared for.
     config: String,
-}
-
-/// One test's time in a batch.
-struct Current {
-    begun: Instant,
+    /// Where the kernel log begins that no test was charged with yet.
     log_mark: u64,
 }
 
@@ -84,6 +80,7 @@ impl<'a> Shard<'a> {
             dir,
             guest: None,
             config: String::new(),
+            log_mark: 0,
         })
     }
 
@@ -109,17 +106,14 @@ impl<'a> Shard<'a> {
         guest.start(&script, whole)?;
 
         let mut reader = Reader::new(tests);
-        let mut current = Current {
-            begun: Instant::now(),
-            log_mark: guest.log_len(),
-        };
+        let mut since = Instant::now();
         let mut begun: Vec<String> = Vec::new();
         let end = loop {
             let patience = match reader.running() {
                 Some(_) => limit + GRACE,
                 None => PREPARE,
             };
-            let events = match guest.try_event(current.begun + patience) {
+            let events = match guest.try_event(since + patience) {
                 Ok(Some(guest::Event::Output(text))) => reader.feed(&text),
                 Ok(Some(guest::Event::Exit(HUNG) | guest::Event::TimedOut) | None) => {
                     break Some(Outcome::Hung)
@@ -131,13 +125,10 @@ impl<'a> Shard<'a> {
                 match event {
                     Event::Started(test) => {
                         begun.push(test);
-                        current = Current {
-                            begun: Instant::now(),
-                            log_mark: guest.log_len(),
-                        };
+                        since = Instant::now();
                     }
                     Event::Ended { test, text } => {
-                        done(self.record(config, &guest, &current, test, &text, None)?)?;
+                        done(self.record(config, &guest, since, test, &text, None)?)?;
                     }
                 }
             }
@@ -145,7 +136,7 @@ impl<'a> Shard<'a> {
         let idle = reader.running().is_none() && begun.is_empty();
         let said = reader.text().to_owned();
         if let Some(Event::Ended { test, text }) = reader.finish() {
-            done(self.record(config, &guest, &current, test, &text, end)?)?;
+            done(self.record(config, &guest, since, test, &text, end)?)?;
         } else if idle {
             guest.kill();
             anyhow::bail!("xfstests did not begin:\n{said}\n{}", guest.log_text()?);
@@ -163,16 +154,17 @@ impl<'a> Shard<'a> {
     /// The record of a test that ended, or that took the guest along (`end`);
     /// keeps its files where it did not pass.
     fn record(
-        &self,
+        &mut self,
         config: &Config,
         guest: &Guest,
-        current: &Current,
+        since: Instant,
         test: String,
         text: &str,
         end: Option<Outcome>,
     ) -> Result<Record> {
-        let seconds = current.begun.elapsed().as_secs_f64();
-        let log = guest.log_from(current.log_mark)?;
+        let seconds = since.elapsed().as_secs_f64();
+        let (log, end_of_log) = guest.log_since(self.log_mark)?;
+        self.log_mark = end_of_log;
         let trouble: Vec<String> = log
             .lines()
             .filter(|l| klog::is_trouble(l))
@@ -231,7 +223,7 @@ impl<'a> Shard<'a> {
         }
     }
 
-    fn boot(&self, config: &Config) -> Result<Guest> {
+    fn boot(&mut self, config: &Config) -> Result<Guest> {
         let mut disks = Vec::new();
         for name in DISKS {
             let path = self.dir.join(format!("{name}.img"));
@@ -242,6 +234,7 @@ impl<'a> Shard<'a> {
         let mut machine = self.lab.parts.machine(self.lab.cache, disks);
         machine.memory_mib = MEMORY_MIB;
         let mut guest = machine.boot()?;
+        self.log_mark = guest.log_len();
         guest
             .sh(&prepare_script(self.lab, config, &self.dir), PREPARE)
             .context("preparing the guest for xfstests")?;
