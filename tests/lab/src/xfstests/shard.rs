@@ -217,8 +217,9 @@ impl<'a> Shard<'a> {
         Ok(())
     }
 
+    /// The watchdog wants the word that a test was not run.
     fn forget(&self, test: &str) {
-        for suffix in ["full", "out.bad", "dmesg", "notrun"] {
+        for suffix in ["full", "out.bad", "dmesg"] {
             let _ = fs::remove_file(self.result(test, suffix));
         }
     }
@@ -296,8 +297,11 @@ fn batch_script(lab: &Lab<'_>, config: &Config, tests: &[String]) -> String {
         check=$!
         (
             while sleep 10; do
-                # check has this file while a test runs; between tests nothing is late
-                begun=$(stat -c %Y /results/*/check_dmesg 2>/dev/null | sort -n | tail -n 1)
+                # check has this file while a test runs, and leaves it when that was not run
+                begun=$(for file in /results/*/check_dmesg; do
+                    [ -e $file ] && [ -z \"$(find ${{file%/*}} -name '*.notrun' -newer $file)\" ] &&
+                        stat -c %Y $file
+                done | sort -n | tail -n 1)
                 [ -n \"$begun\" ] || continue
                 age=$(($(date +%s) - begun))
                 [ $age -lt {limit} ] && continue
