@@ -20,6 +20,7 @@ use crate::module::{self, Variant};
 use ::guest::Event;
 use anyhow::{bail, ensure, Result};
 use root::Files;
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -151,6 +152,13 @@ struct Started {
     port: UnixStream,
     /// A request has fewer bytes.
     most_of_a_request: usize,
+}
+
+/// A command that is killed when the thread that starts it is gone.
+fn mortal(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL"]).arg(program);
+    command
 }
 
 impl Machine<'_> {

@@ -7,7 +7,7 @@
 
 use super::cpio::Archive;
 use super::guest::LOG;
-use super::{Disk, Machine, Started};
+use super::{mortal, Disk, Machine, Started};
 use crate::cache::Cache;
 use anyhow::{bail, Context, Result};
 use std::fs::{self, File};
@@ -106,7 +106,7 @@ pub fn start(machine: &Machine<'_>, dir: &Path) -> Result<Started> {
         false => (machine.cpus, &[]),
     };
 
-    let mut qemu = Command::new("qemu-system-x86_64");
+    let mut qemu = mortal("qemu-system-x86_64");
     qemu.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"])
         .args(["-machine", "q35", "-accel", accelerator, "-cpu", cpu])
         .args(["-smp", &cpus.to_string()])

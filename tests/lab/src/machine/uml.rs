@@ -15,13 +15,12 @@
 
 use super::guest::LOG;
 use super::layer::Layer;
-use super::{root, Machine, Started};
+use super::{mortal, root, Machine, Started};
 use anyhow::{ensure, Context, Result};
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::Command;
 
 /// So many bytes must not wait in the serial line to be read: the terminal turns its input off when
 /// 3,968 do, and no driver turns that on again.
@@ -33,11 +32,9 @@ pub fn start(machine: &Machine<'_>, dir: &Path) -> Result<Started> {
     let (port, line) = UnixStream::pair()?;
     let log = File::create(dir.join(LOG))?;
 
-    // The kernel dies with this program; its processes die with it.
-    let mut uml = Command::new("setpriv");
-    uml.args(["--pdeathsig", "KILL"])
-        .arg(&machine.parts.kernel.image)
-        .arg(format!("mem={}M", machine.memory_mib))
+    // Its processes die with the kernel.
+    let mut uml = mortal(&machine.parts.kernel.image);
+    uml.arg(format!("mem={}M", machine.memory_mib))
         .args(["root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro"])
         .arg(format!("init={}/usr/bin/guest", layer.display()))
         .arg(format!("LAYER={}", layer.display()))
