@@ -14,6 +14,9 @@ use std::fs;
 pub struct Config {
     #[serde(skip)]
     pub name: String,
+    /// The whole file.
+    #[serde(skip)]
+    pub text: String,
     /// Bytes of a block.
     pub block: u32,
     /// More options for mke2fs.
@@ -35,6 +38,7 @@ impl Config {
         let config: Self = toml::from_str(&text).with_context(|| path.display().to_string())?;
         Ok(Self {
             name: name.to_owned(),
+            text,
             ..config
         })
     }

@@ -27,7 +27,7 @@ mod shard;
 
 pub use compare::{compare, CompareArgs};
 
-use crate::cache::Cache;
+use crate::cache::{output_of, Cache};
 use crate::kernel::On;
 use crate::machine::Parts;
 use anyhow::{bail, Context, Result};
@@ -40,8 +40,8 @@ use record::{Outcome, Record, Results, Writer};
 use run_dir::{Meta, RunDir};
 use shard::{Lab, Shard};
 use std::io::IsTerminal;
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -102,6 +102,9 @@ pub fn run(cache: &Cache, args: &XfstestsArgs) -> Result<ExitCode> {
             false => named.join(" "),
         },
         xfstests: args.xfstests_dir.display().to_string(),
+        config_texts: configs.iter().map(|c| c.text.clone()).collect(),
+        limit: args.limit,
+        module: parts.module.as_deref().map(sum_of).transpose()?,
     };
     let dir = RunDir::open(cache, &meta, args.fresh.is_some())?;
     let base = match &args.base {
@@ -142,6 +145,13 @@ pub fn run(cache: &Cache, args: &XfstestsArgs) -> Result<ExitCode> {
     ended?;
     dir.finish()?;
     Ok(summary(&report, &state.finish()))
+}
+
+/// The SHA-256 of a file.
+fn sum_of(path: &Path) -> Result<String> {
+    let said = output_of(Command::new("sha256sum").arg(path))?;
+    let sum = said.split_whitespace().next();
+    Ok(sum.context("sha256sum says nothing")?.to_owned())
 }
 
 /// One shard's work: batch after batch, until there is no more.

@@ -21,6 +21,15 @@ pub struct Meta {
     /// The group or the tests.
     pub selection: String,
     pub xfstests: String,
+    /// What the configurations' files say. Earlier runs have not noted this and what follows.
+    #[serde(default)]
+    pub config_texts: Vec<String>,
+    /// Seconds for one test.
+    #[serde(default)]
+    pub limit: u64,
+    /// SHA-256 of the module, where there is one.
+    #[serde(default)]
+    pub module: Option<String>,
 }
 
 const META: &str = "run.json";
@@ -82,4 +91,17 @@ fn all(cache: &Cache) -> Result<Vec<PathBuf>> {
 fn read_meta(run: &std::path::Path) -> Result<Meta> {
     let text = fs::read(run.join(META)).with_context(|| run.display().to_string())?;
     Ok(serde_json::from_slice(&text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Meta;
+
+    #[test]
+    fn earlier_runs_can_be_read() {
+        let meta = r#"{"fs": "ext4", "kernel": "7", "configs": ["4k"], "selection": "-g quick",
+            "xfstests": "/x"}"#;
+        let meta: Meta = serde_json::from_str(meta).unwrap();
+        assert_eq!((meta.fs.as_str(), meta.module), ("ext4", None));
+    }
 }
