@@ -8,6 +8,8 @@
 
 use anyhow::{bail, Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
 use std::fs::{self, File};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -50,6 +52,34 @@ impl Cache {
                 };
             }
         }
+        self.forget_disks()
+    }
+
+    /// The disks of commands that did not come to their end.
+    fn forget_disks(&self) -> Result<()> {
+        for path in entries(Path::new("/dev/shm"))? {
+            let owner = name_behind(&path, "ext4rs-crash-");
+            if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+                let _ = fs::remove_dir_all(&path);
+            }
+        }
+        for run in entries(&self.path("xfstests-runs"))? {
+            let mut disks = Vec::new();
+            for dir in entries(&run)? {
+                if name_behind(&dir, "shard-").is_some() {
+                    disks.extend(entries(&dir)?);
+                }
+            }
+            disks.retain(|p| p.extension().is_some_and(|e| e == "img"));
+            if disks.is_empty() {
+                continue;
+            }
+            if let Ok(Some(_alone)) = try_lock(&run) {
+                for disk in disks {
+                    let _ = fs::remove_file(disk);
+                }
+            }
+        }
         Ok(())
     }
 
@@ -67,7 +97,7 @@ impl Cache {
     /// file is open.
     pub fn lock(&self, name: &str) -> Result<File> {
         let file = File::create(self.path(&format!("{name}.lock")))?;
-        rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)?;
+        rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
         Ok(file)
     }
 
@@ -97,6 +127,30 @@ impl Cache {
         fs::write(&stamp, inputs)?;
         clock.done();
         Ok(())
+    }
+}
+
+/// What is in a directory; nothing where there is none.
+fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
+    match fs::read_dir(dir) {
+        Ok(list) => list.map(|entry| Ok(entry?.path())).collect(),
+        Err(_) => Ok(Vec::new()),
+    }
+}
+
+/// What comes after `prefix` in the name of a file.
+fn name_behind<'a>(path: &'a Path, prefix: &str) -> Option<&'a str> {
+    path.file_name()?.to_str()?.strip_prefix(prefix)
+}
+
+/// The lock of a directory, held while the returned file is open; `None` where another command
+/// has it.
+pub fn try_lock(dir: &Path) -> Result<Option<File>> {
+    let file = File::open(dir)?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(Errno::WOULDBLOCK) => Ok(None),
+        Err(e) => Err(e.into()),
     }
 }
 

@@ -5,10 +5,10 @@
 //! same is asked for again.
 
 use super::record::{Results, FILE};
-use crate::cache::{output_of, Cache};
+use crate::cache::{output_of, try_lock, Cache};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use std::fs;
+use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -38,6 +38,8 @@ const FINISHED: &str = "finished";
 
 pub struct RunDir {
     pub path: PathBuf,
+    /// No other command runs tests for it, or takes its disks away.
+    _lock: File,
 }
 
 impl RunDir {
@@ -46,15 +48,26 @@ impl RunDir {
         for path in all(cache)?.into_iter().rev() {
             let same = read_meta(&path).is_ok_and(|m| m == *meta);
             if same && !fresh && !path.join(FINISHED).exists() {
-                return Ok(Self { path });
+                return Self::locked(path);
             }
         }
         let now = output_of(Command::new("date").arg("+%Y-%m-%d-%H%M%S"))?;
         let name = format!("{}-{}", now.trim(), meta.fs);
         let path = cache.path("xfstests-runs").join(name);
         fs::create_dir_all(&path)?;
-        fs::write(path.join(META), serde_json::to_vec_pretty(meta)?)?;
-        Ok(Self { path })
+        let dir = Self::locked(path)?;
+        fs::write(dir.path.join(META), serde_json::to_vec_pretty(meta)?)?;
+        Ok(dir)
+    }
+
+    fn locked(path: PathBuf) -> Result<Self> {
+        let lock = try_lock(&path)?.with_context(|| {
+            format!(
+                "another command is at this run, {}: wait for it, or begin a new one with FRESH=1",
+                path.display()
+            )
+        })?;
+        Ok(Self { path, _lock: lock })
     }
 
     /// What is known already.
