@@ -18,8 +18,8 @@ pub struct CompareArgs {
     b: PathBuf,
 }
 
-/// Prints each test whose outcome differs; those that B fails and A does not
-/// come first, and are what the exit code tells of.
+/// Prints each test whose outcome differs; those that B does worse come first, and are what the
+/// exit code tells of.
 pub fn compare(args: &CompareArgs) -> Result<ExitCode> {
     let (a, b) = (Results::load(&args.a)?, Results::load(&args.b)?);
     let (mut same, mut alone) = (0, 0);
@@ -31,7 +31,9 @@ pub fn compare(args: &CompareArgs) -> Result<ExitCode> {
             Some(old) => differ.push((old, new)),
         }
     }
-    differ.sort_by_key(|(old, new)| (!new.outcome.is_bad() || old.outcome.is_bad(), &new.test));
+    let missing = a.all().filter(|r| b.get(&r.config, &r.test).is_none());
+    let missing = missing.count();
+    differ.sort_by_key(|(old, new)| (!new.outcome.is_worse_than(old.outcome), &new.test));
     for (old, new) in &differ {
         println!(
             "{} {:12} {:8} -> {:8} {}",
@@ -44,14 +46,14 @@ pub fn compare(args: &CompareArgs) -> Result<ExitCode> {
     }
     let worse = differ
         .iter()
-        .filter(|(old, new)| new.outcome.is_bad() && !old.outcome.is_bad())
+        .filter(|(old, new)| new.outcome.is_worse_than(old.outcome))
         .count();
     let better = differ
         .iter()
-        .filter(|(old, new)| old.outcome.is_bad() && !new.outcome.is_bad())
+        .filter(|(old, new)| old.outcome.is_worse_than(new.outcome))
         .count();
     println!(
-        "{same} the same, {} differ: {worse} worse, {better} better; {alone} only in B",
+        "{same} the same, {} differ: {worse} worse, {better} better; {missing} only in A, {alone} only in B",
         differ.len()
     );
     Ok(if worse == 0 {

@@ -31,6 +31,12 @@ impl Outcome {
         matches!(self, Self::Died | Self::Hung | Self::Failed)
     }
 
+    /// Whether it tells less good of a driver than `base`.
+    pub fn is_worse_than(self, base: Self) -> bool {
+        let not_run_any_more = self == Self::NotRun && base == Self::Passed;
+        (self.is_bad() && !base.is_bad()) || not_run_any_more
+    }
+
     pub fn word(self) -> &'static str {
         match self {
             Self::Died => "died",
@@ -160,6 +166,22 @@ fn table(text: &str) -> Result<Vec<Record>> {
 #[cfg(test)]
 mod tests {
     use super::{table, Outcome};
+
+    #[test]
+    fn what_is_not_run_any_more_is_worse() {
+        use Outcome::*;
+        for (here, base, worse) in [
+            (Failed, Passed, true),
+            (Hung, NotRun, true),
+            (Died, Failed, false),
+            (NotRun, Passed, true),
+            (NotRun, Failed, false),
+            (Excluded, Passed, false),
+            (Passed, NotRun, false),
+        ] {
+            assert_eq!(here.is_worse_than(base), worse, "{here:?} {base:?}");
+        }
+    }
 
     #[test]
     fn a_table_is_read() {
