@@ -54,7 +54,7 @@ pub fn build(cache: &Cache, kernel: &Kernel, variant: Variant) -> Result<PathBuf
     // The guest does without the debugging information, which is most of it.
     let stripped = cache.path("run").join(format!(
         "ext4rs-{}-{}.ko",
-        kernel.release,
+        variant.objects(kernel),
         std::process::id()
     ));
     // Another lane may be reading the copy that it made.

@@ -158,7 +158,7 @@ fn ask(
 pub fn run(cache: &Cache, args: &MutantArgs) -> Result<ExitCode> {
     let list = read(&cache.repo)?;
     let copy = cache.with_repo(cache.path("mutant"));
-    let mut prepared: Vec<Parts> = Vec::new();
+    let mut prepared: Vec<Healthy> = Vec::new();
     let mut rows = Vec::new();
     let chosen = |m: &&Mutant| args.only.split(',').any(|word| m.name.contains(word));
     for mutant in list.iter().filter(chosen) {
@@ -177,25 +177,28 @@ pub fn run(cache: &Cache, args: &MutantArgs) -> Result<ExitCode> {
         } else {
             args.on
         };
-        let at = match prepared.iter().position(|parts| parts.kernel.on == on) {
+        let at = match prepared.iter().position(|h| h.parts.kernel.on == on) {
             Some(at) => at,
             None => {
-                prepared.push(Parts::prepare(cache, on)?);
+                prepared.push(Healthy::prepare(cache, on)?);
                 prepared.len() - 1
             }
         };
-        let parts = &mut prepared[at];
+        let healthy = &mut prepared[at];
+        let mut parts = healthy.parts.clone();
         parts.module = Some(module::build(&copy, &parts.kernel, Variant::Mutant)?);
         for race in &mutant.races {
             let command = format!("guest race /mnt {} {race}", parts.disk(0));
+            healthy.passes(cache, &command)?;
             ask(&mut rows, mutant, &format!("race {race}"), || {
-                guest_notices(cache, parts, &command)
+                guest_notices(cache, &parts, &command)
             })?;
         }
         for program in &mutant.programs {
             let command = format!("guest {program} /mnt");
+            healthy.passes(cache, &command)?;
             ask(&mut rows, mutant, &format!("`{command}`"), || {
-                guest_notices(cache, parts, &command)
+                guest_notices(cache, &parts, &command)
             })?;
         }
     }
@@ -261,29 +264,55 @@ fn model_notices(copy: &Cache, binary: &str, test: &str) -> Result<bool> {
     Ok(!tested.status.success())
 }
 
-/// Whether the command fails, hangs, or upsets the kernel; and passes otherwise
-/// (`make check` shows that).
+/// A kernel with the module as it is, and what was seen to pass there: a command that fails anyway
+/// notices nothing.
+struct Healthy {
+    parts: Parts,
+    passed: Vec<String>,
+}
+
+impl Healthy {
+    fn prepare(cache: &Cache, on: On) -> Result<Self> {
+        let mut parts = Parts::prepare(cache, on)?;
+        parts.module = Some(module::build(cache, &parts.kernel, Variant::Debug)?);
+        let passed = Vec::new();
+        Ok(Self { parts, passed })
+    }
+
+    fn passes(&mut self, cache: &Cache, command: &str) -> Result<()> {
+        if !self.passed.iter().any(|c| c == command) {
+            let upset = guest_notices(cache, &self.parts, command)?;
+            ensure!(!upset, "`{command}` does not pass without a mutant");
+            self.passed.push(command.to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// Whether the command fails, hangs, or upsets the kernel or the disk.
 fn guest_notices(cache: &Cache, parts: &Parts, command: &str) -> Result<bool> {
     let image = cache
         .path("run")
         .join(format!("mutant-{}.img", std::process::id()));
     shell::fresh_image(&image, "256M", "")?;
     let mut guest = parts.machine(cache, vec![Disk::new(&image)]).boot()?;
+    let mark = guest.log_len();
     let disk = parts.disk(0);
     let script = format!(
         "modprobe ext4rs && mount -t ext4rs /dev/{disk} /mnt || exit 99
-        {command}; r=$?; umount /mnt; exit $r"
+        {command}; r=$?
+        umount /mnt || exit 1
+        exit $r"
     );
     let (end, text) = guest.capture(&script, LIMIT)?;
-    let upset = guest.log_text()?.lines().any(klog::is_trouble);
+    let upset = guest.log_from(mark)?.lines().any(klog::is_trouble);
     drop(guest);
     let damaged = check::e2fsck(&image).is_err();
     fs::remove_file(&image)?;
     match end {
         End::Exit(0) => Ok(upset || damaged),
-        End::Exit(code) if code == 99 || text.contains("no race matches") => {
-            bail!("`{command}` could not be run: {}", text.trim())
-        }
+        // what the shell or the program says of a command that it does not know
+        End::Exit(2 | 99 | 127) => bail!("`{command}` could not be run: {}", text.trim()),
         End::Exit(_) => Ok(true),
         End::TimedOut | End::Gone => Ok(true),
     }
