@@ -8,13 +8,14 @@ mod root;
 
 use anyhow::{bail, Context, Result};
 use guest::{Event, Request, MODULE_DIR, MODULE_LIST};
+use rustix::event::{poll, PollFd, PollFlags};
+use rustix::io::{ioctl_fionread, retry_on_intr};
+use rustix::process::{kill_process_group, pidfd_open, Pid, PidfdFlags, Signal};
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{channel, RecvTimeoutError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// Never returns in a healthy guest: an end of process 1 is a kernel panic,
@@ -103,7 +104,9 @@ fn shell_command() -> Command {
     c
 }
 
-/// Runs a script in a process group of its own and passes its output on.
+/// Runs a script in a process group of its own and passes its output on. A process that it left in
+/// the background may hold the pipe open for ever, so the script's own end counts, and what is in
+/// the pipe by then.
 fn shell(port: &mut File, script: &str, seconds: u64) -> Result<Event> {
     let mut child = shell_command()
         .arg("-c")
@@ -113,53 +116,51 @@ fn shell(port: &mut File, script: &str, seconds: u64) -> Result<Event> {
         .process_group(0)
         .spawn()
         .context("/bin/sh")?;
-    let reader = child.stdout.take().context("the script has no output")?;
-
-    // The reader ends when the last holder of the pipe is gone; a process
-    // left in the background must not keep the request open, so the script's
-    // own end counts, and what is in the pipe by then.
-    let (send, receive) = channel();
-    let output = send.clone();
-    thread::spawn(move || pump(reader, |text| output.send(Some(text)).is_ok()));
-    let (ended, end_of_child) = channel();
-    let pid = child.id();
-    thread::spawn(move || {
-        let status = child.wait();
-        thread::sleep(Duration::from_millis(20));
-        let _ = ended.send(status);
-        let _ = send.send(None);
-    });
+    let mut output = child.stdout.take().context("the script has no output")?;
+    let child_fd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
 
     let deadline = Instant::now() + Duration::from_secs(seconds);
+    let mut has_writers = true;
     loop {
-        match receive.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(Some(text)) => say(port, &Event::Output(text))?,
-            Ok(None) => {
-                while let Ok(Some(text)) = receive.recv_timeout(Duration::from_millis(5)) {
-                    say(port, &Event::Output(text))?;
-                }
-                let status = end_of_child.recv()??;
-                let code = status.code().or(status.signal().map(|s| 128 + s));
-                return Ok(Event::Exit(code.unwrap_or(255)));
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            dump_blocked_tasks();
+            kill_group(child.id());
+            return Ok(Event::TimedOut);
+        }
+        let mut fds = vec![PollFd::new(&child_fd, PollFlags::IN)];
+        if has_writers {
+            fds.push(PollFd::new(&output, PollFlags::IN));
+        }
+        let left = left.try_into()?;
+        retry_on_intr(|| poll(&mut fds, Some(&left)))?;
+        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        if ready.first() == Some(&true) {
+            let status = child.wait()?;
+            let mut rest = usize::try_from(ioctl_fionread(&output)?)?;
+            while rest > 0 {
+                rest -= pass_on(port, &mut output, rest)?;
             }
-            Err(RecvTimeoutError::Timeout) => {
-                dump_blocked_tasks();
-                kill_group(pid);
-                return Ok(Event::TimedOut);
-            }
-            Err(RecvTimeoutError::Disconnected) => bail!("lost track of the script"),
+            let code = status.code().or(status.signal().map(|s| 128 + s));
+            return Ok(Event::Exit(code.unwrap_or(255)));
+        }
+        if ready.get(1) == Some(&true) {
+            has_writers = pass_on(port, &mut output, usize::MAX)? > 0;
         }
     }
 }
 
-fn pump(mut from: impl Read, mut to: impl FnMut(String) -> bool) {
+/// Passes on what can be read at once, and at most so many bytes; returns how many.
+fn pass_on(port: &mut File, from: &mut impl Read, most: usize) -> Result<usize> {
     let mut buffer = [0; 8192];
-    while let Ok(n @ 1..) = from.read(&mut buffer) {
-        let text = buffer.get(..n).unwrap_or_default();
-        if !to(String::from_utf8_lossy(text).into_owned()) {
-            break;
-        }
+    let room = most.min(buffer.len());
+    let n = from.read(buffer.get_mut(..room).unwrap_or_default())?;
+    let text = buffer.get(..n).unwrap_or_default();
+    if n > 0 {
+        let text = String::from_utf8_lossy(text).into_owned();
+        say(port, &Event::Output(text))?;
     }
+    Ok(n)
 }
 
 /// SysRq w and l: the stacks of blocked tasks and of the CPUs, to the log.
@@ -170,7 +171,6 @@ fn dump_blocked_tasks() {
 }
 
 fn kill_group(pid: u32) {
-    use rustix::process::{kill_process_group, Pid, Signal};
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
         let _ = kill_process_group(pid, Signal::KILL);
     }
@@ -195,4 +195,51 @@ fn interactive() -> Result<Event> {
         .spawn()
         .context("/bin/bash")?;
     Ok(Event::Exit(child.wait()?.code().unwrap_or(255)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How the script ended, and what came of its output.
+    fn run(script: &str) -> (Event, String) {
+        let name = format!(
+            "agent-{}-{:?}",
+            std::process::id(),
+            std::thread::current().id()
+        );
+        let path = std::env::temp_dir().join(name);
+        let mut port = File::create(&path).unwrap();
+        let end = shell(&mut port, script, 60).unwrap();
+        let said = fs::read_to_string(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let pieces = said
+            .lines()
+            .map(|l| match serde_json::from_str(l).unwrap() {
+                Event::Output(text) => text,
+                other => panic!("{other:?}"),
+            });
+        (end, pieces.collect())
+    }
+
+    #[test]
+    fn all_output_comes_through() {
+        let (end, text) = run("head -c 300000 /dev/zero | tr '\\0' x; exit 3");
+        assert_eq!((end, text.len()), (Event::Exit(3), 300_000));
+        // the last words, at once before the end
+        for _ in 0..50 {
+            let (end, text) = run("echo last words >&2; kill -9 $$");
+            assert_eq!((end, text.as_str()), (Event::Exit(137), "last words\n"));
+        }
+    }
+
+    #[test]
+    fn who_holds_the_pipe_is_not_waited_for() {
+        let start = Instant::now();
+        let (end, text) = run("sleep 30 & echo begun");
+        assert_eq!((end, text.as_str()), (Event::Exit(0), "begun\n"));
+        let (end, text) = run("echo more; exec >/dev/null 2>&1; sleep 0.1");
+        assert_eq!((end, text.as_str()), (Event::Exit(0), "more\n"));
+        assert!(start.elapsed() < Duration::from_secs(25));
+    }
 }
