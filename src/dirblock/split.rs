@@ -84,10 +84,13 @@ pub(super) fn split_leaf(layout: &Layout, hasher: &Hasher, leaf: &[u8]) -> Resul
     let mut size = 0usize;
     let mut keep = 0usize;
     for (_, entry) in &entries {
-        size = size.saturating_add(needed(entry.name.len()));
-        if size > total / 2 {
+        let needed = needed(entry.name.len());
+        // The entry across the middle goes where more of it lies: so both halves have room for the
+        // longest name, in the smallest blocks, too.
+        if size.saturating_add(needed / 2) > total / 2 {
             break;
         }
+        size = size.saturating_add(needed);
         keep = keep.saturating_add(1);
     }
     keep = keep.max(1);

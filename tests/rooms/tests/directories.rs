@@ -364,9 +364,9 @@ fn names_of_one_hash() {
         }
     }
     let (twin_hash, one, other) = twins.expect("two names of one hash");
-    // Fifteen names fill a leaf, the split keeps seven: six and the first of the twins.
-    let mut names: Vec<_> = by_hash.range(..twin_hash).take(6).collect();
-    names.extend(by_hash.range(twin_hash + 1..).take(7));
+    // Fifteen names fill a leaf, the split keeps eight: seven and the first of the twins.
+    let mut names: Vec<_> = by_hash.range(..twin_hash).take(7).collect();
+    names.extend(by_hash.range(twin_hash + 1..).take(6));
     let mut names: Vec<_> = names.into_iter().map(|(_, name)| name.clone()).collect();
     names.extend([one, other]);
     names.push(
@@ -600,6 +600,24 @@ fn our_index_satisfies_e2fsck() {
         image.assert_clean();
         let text = images::tool("debugfs", &["-R", "htree_dump /large", image.name()], &[0]);
         assert!(text.contains("Indirect levels: 1"), "{text:.400}");
+    }
+}
+
+/// Whichever way a small block of long names is split, the half that the new name belongs to has
+/// room for it.
+#[test]
+fn halves_of_small_blocks_have_room_for_the_longest_name() {
+    let geo = Image::make("64M", &["-b", "1024"], None).geo;
+    let format = Format::new(&geo, OWN, 7);
+    let mut noise = Noise(0x5eed_0f10_0000_0001);
+    for _ in 0..300 {
+        let mut dir = MemDir::made(&format);
+        for number in 0..40 {
+            let len = [255, 216 + noise.next() as usize % 40][noise.next() as usize % 2];
+            let name = format!("{number:02}{:0>1$}", noise.next(), len - 2);
+            add(&mut dir, &format, name.as_bytes(), 30).unwrap();
+        }
+        assert!(dir.problems.borrow().is_empty());
     }
 }
 
