@@ -25,10 +25,13 @@ const CHECKPOINT: u32 = _IOW::<u32>(b'f' as u32, 43);
 /// `EXT4_IOC_MOVE_EXT`, with the 40 bytes of `struct move_extent`. Whoever defragments takes
 /// `EOPNOTSUPP` for "not on this file system".
 const MOVE_EXTENTS: u32 = _IOWR::<[u64; 5]>(b'f' as u32, 15);
-/// `FS_IOC_GETVERSION`, and the number that ext4 had for it first; they answer with an `int`.
-const GET_GENERATION: [u32; 2] = [
+/// `FS_IOC_GETVERSION`, and the number that ext4 had for it first; both as programs of 64 and of 32
+/// bits know them. They answer with an `int`.
+const GET_GENERATION: [u32; 4] = [
     _IOR::<c_long>(b'v' as u32, 1),
     _IOR::<c_long>(b'f' as u32, 3),
+    _IOR::<u32>(b'v' as u32, 1),
+    _IOR::<u32>(b'f' as u32, 3),
 ];
 
 impl Ioctl for Ext4 {

@@ -20,7 +20,7 @@ use kernel::prelude::*;
 
 /// The longest target of a symlink in `dir`, in bytes.
 pub(crate) fn target_max(dir: &Inode<Ext4>) -> usize {
-    dir.block_size().len().saturating_sub(1)
+    dir.block_size().as_usize().saturating_sub(1)
 }
 
 /// The operations of symlinks.

@@ -135,7 +135,7 @@ fn shrink(inode: &Inode<Ext4>, new: u64) -> Result {
     }
     let removed = remove_from(inode, inode.blocks_of(0..new).end);
     if removed.is_err() {
-        inode.info().set_half_cut(true);
+        orphan::keep(inode);
     }
     zeroed.and(removed)
 }

@@ -90,6 +90,14 @@ impl Counters {
         }
     }
 
+    /// Begins anew with what is free now. Nothing is set aside, and nothing on its way.
+    pub fn restart(&self, free_blocks: u64, free_inodes: u32, directories: u32) {
+        self.unclaimed.store(free_blocks, Relaxed);
+        self.uncommitted.store(0, Relaxed);
+        self.free_inodes.store(free_inodes, Relaxed);
+        self.directories.store(directories, Relaxed);
+    }
+
     /// What `claimant` must leave alone.
     fn floor(&self, claimant: Claimant) -> u64 {
         match claimant {

@@ -104,6 +104,17 @@ impl GroupState {
         }
     }
 
+    /// Begins anew with the descriptor as it is now; false where its metadata lies elsewhere.
+    #[must_use]
+    pub fn reload(&mut self, desc: GroupDesc) -> bool {
+        let place = |d: &GroupDesc| (d.block_bitmap, d.inode_bitmap, d.inode_table);
+        if place(&self.desc) != place(&desc) {
+            return false;
+        }
+        *self = Self::new(self.number, desc);
+        true
+    }
+
     /// The descriptor.
     pub fn desc(&self) -> &GroupDesc {
         &self.desc

@@ -78,9 +78,14 @@ impl Summary {
     /// The summary of `state`.
     pub fn new(state: &GroupState) -> Self {
         let summary = Self::default();
-        summary.refresh(state);
-        summary.longest.store(state.available_blocks(), Relaxed);
+        summary.restart(state);
         summary
+    }
+
+    /// Begins anew with the locked `state`.
+    pub fn restart(&self, state: &GroupState) {
+        self.refresh(state);
+        self.longest.store(state.available_blocks(), Relaxed);
     }
 
     /// Blocks that can be allocated.

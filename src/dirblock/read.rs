@@ -128,8 +128,8 @@ const ROOM: usize = 84;
 
 /// Entries of some leaves, sorted. Their names stay in the blocks.
 struct Batch<B> {
-    items: KVec<Item>,
-    blocks: KVec<B>,
+    items: KVVec<Item>,
+    blocks: KVVec<B>,
 }
 
 #[derive(Clone, Copy)]
@@ -146,8 +146,8 @@ struct Item {
 impl<B: MetaBlock> Batch<B> {
     fn new() -> Result<Self> {
         Ok(Self {
-            items: KVec::with_capacity(ROOM, GFP_KERNEL)?,
-            blocks: KVec::new(),
+            items: KVVec::with_capacity(ROOM, GFP_KERNEL)?,
+            blocks: KVVec::new(),
         })
     }
 
@@ -237,6 +237,10 @@ impl<B: MetaBlock> Batch<B> {
     }
 }
 
+/// Leaves that are read at once, as names of one hash go on in the next: far more than any real
+/// directory has.
+const MOST_LEAVES: u32 = 1024;
+
 /// The cookies of `.` and `..`: with the lowest hashes.
 const DOT: u64 = 0;
 const DOTDOT: u64 = 1 << 32;
@@ -291,7 +295,7 @@ fn collect<D: DirBlocks>(
         batch.add(dir, ROOT, dots.into_iter(), &hasher, position)?;
         batch.blocks.push(root, GFP_KERNEL)?;
     }
-    loop {
+    for _ in 0..MOST_LEAVES {
         batch.add_leaf(dir, layout, &hasher, path.leaf, position)?;
         let Some(hash) = next_leaf(dir, layout, &mut path)? else {
             return Ok(None);
@@ -306,4 +310,6 @@ fn collect<D: DirBlocks>(
         let problem = Problem::new("directory index is out of order", hash.into());
         return Err(dir.report(path.root.at, problem));
     }
+    let problem = Problem::new("too many directory blocks of one hash", MOST_LEAVES.into());
+    Err(dir.report(path.root.at, problem))
 }

@@ -53,7 +53,7 @@ impl BlockSize {
 
     /// Bytes of a block, as the length of a slice.
     #[inline]
-    pub const fn len(self) -> usize {
+    pub const fn as_usize(self) -> usize {
         1usize.wrapping_shl(self.bits())
     }
 

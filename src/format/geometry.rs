@@ -173,7 +173,7 @@ impl Geometry {
             Problem::invalid("more reserved blocks than blocks", self.reserved_blocks),
         )?;
         ensure(
-            self.reserved_gdt_blocks as usize <= self.block_size.len() / 4,
+            self.reserved_gdt_blocks as usize <= self.block_size.as_usize() / 4,
             Problem::invalid(
                 "too many reserved group descriptor blocks",
                 self.reserved_gdt_blocks.into(),
@@ -229,6 +229,15 @@ impl Geometry {
     /// The longest file that 32-bit logical blocks address, in bytes.
     pub fn max_file_size(&self) -> u64 {
         self.block_size.bytes_of(u32::MAX.into())
+    }
+
+    /// How long a file may become, in bytes: without `huge_file` its blocks are counted in 32 bits,
+    /// in sectors.
+    pub fn size_limit(&self) -> u64 {
+        if self.features.has_ro_compat(ro_compat::HUGE_FILE) {
+            return self.max_file_size();
+        }
+        self.block_size.start_of(u64::from(u32::MAX) << 9)
     }
 
     /// Whether metadata carries CRC-32C checksums.
@@ -426,7 +435,9 @@ fn check_block_size(raw: &RawSuperblock) -> Result<BlockSize, Problem> {
 fn check_inode_size(raw: &RawSuperblock, block: BlockSize) -> Result<u16, Problem> {
     let size = raw.inode_size.get();
     ensure(
-        size >= GOOD_OLD_INODE_SIZE && usize::from(size) <= block.len() && size.is_power_of_two(),
+        size >= GOOD_OLD_INODE_SIZE
+            && usize::from(size) <= block.as_usize()
+            && size.is_power_of_two(),
         Problem::invalid("bad inode size", size.into()),
     )?;
     Ok(size)
@@ -512,7 +523,7 @@ fn check_blocks(
     )?;
     let first = raw.first_data_block.get();
     ensure(
-        (first == 1) == (block.len() == 1024) && first <= 1,
+        (first == 1) == (block.as_usize() == 1024) && first <= 1,
         Problem::invalid("bad first data block", first.into()),
     )?;
     ensure(

@@ -4,6 +4,7 @@
 
 use super::info::Origin;
 use super::{attach, report, table};
+use crate::alloc::{GroupTable, Run};
 use crate::format::inode::{flags, mode, DiskInode};
 use crate::format::units::{InodeNumber, PhysicalBlock};
 use crate::format::Problem;
@@ -91,7 +92,9 @@ fn fill(inode: &NewInode<Ext4>, purpose: Purpose) -> Result {
         projid: disk.projid,
         crtime: disk.crtime.into(),
     });
+    check_attributes(inode, at, &disk)?;
     info.set_file_acl(disk.file_acl);
+    superblock::orphan::recall(inode);
     super::set_flags(inode, disk.flags);
     let mut data = info.data.write();
     data.i_block = disk.i_block;
@@ -125,6 +128,18 @@ fn not_in_use(inode: &Inode<Ext4>, at: PhysicalBlock, purpose: Purpose) -> Error
         }
         Purpose::Name | Purpose::Orphan | Purpose::Handle => ESTALE,
     }
+}
+
+/// The block of attributes must be no other metadata, which a change of them would destroy.
+fn check_attributes(inode: &Inode<Ext4>, at: PhysicalBlock, disk: &DiskInode) -> Result {
+    let (Some(start), Ok(groups)) = (disk.file_acl, inode.sb().info().groups()) else {
+        return Ok(());
+    };
+    if groups.may_hold_data(Run { start, len: 1 }) {
+        return Ok(());
+    }
+    let problem = Problem::new("attributes where other metadata is, in block", start.0);
+    Err(report(inode, Some(at), problem))
 }
 
 /// Refuses what this inode needs and ext4rs does not have.

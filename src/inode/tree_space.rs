@@ -25,7 +25,7 @@ impl Store for TreeReader<'_> {
     type Block = Buffer;
 
     fn block_size(&self) -> usize {
-        self.0.block_size().len()
+        self.0.block_size().as_usize()
     }
 
     fn read(&self, at: PhysicalBlock) -> Result<Buffer> {

@@ -3,6 +3,7 @@
 //! Removing names.
 
 use super::{count_child, entry, start, uncount_child};
+use crate::inode::OrphanState;
 use crate::jbd_glue::{credits, Operation};
 use crate::kern::dentry::Dentry;
 use crate::kern::inode::Inode;
@@ -15,9 +16,32 @@ pub(super) fn unlink(parent: &Inode<Ext4>, dentry: &Dentry<Ext4>) -> Result {
     let inode = dentry.inode().ok_or(ENOENT)?;
     let found = entry(parent, dentry, inode.ino())?;
     let mut operation = start(parent, credits::unlink())?;
-    dir::remove(parent, dentry.name(), &found, &mut operation)?;
+    let last = inode.nlink() <= 1;
+    before_loss(inode, last, &mut operation, |operation| {
+        dir::remove(parent, dentry.name(), &found, operation)
+    })?;
     lost_name(inode, &mut operation)?;
     operation.stop()
+}
+
+/// Takes a name from `inode` with `take`. Where it is the `last` one the inode is on record as an
+/// orphan before: that can fail, and the name must still be there then.
+pub(super) fn before_loss<'j>(
+    inode: &Inode<Ext4>,
+    last: bool,
+    operation: &mut Operation<'j>,
+    take: impl FnOnce(&mut Operation<'j>) -> Result,
+) -> Result {
+    let goes = last && inode.info().orphan() == OrphanState::No;
+    if goes {
+        orphan::add(inode, operation)?;
+    }
+    take(operation).inspect_err(|_| {
+        if goes {
+            // Best effort: what fails here too has stopped the file system.
+            let _ = orphan::remove(inode, operation);
+        }
+    })
 }
 
 /// An inode that is no directory has lost a name.
@@ -58,8 +82,10 @@ pub(super) fn rmdir(parent: &Inode<Ext4>, dentry: &Dentry<Ext4>) -> Result {
     }
     let mut operation = start(parent, credits::unlink())?;
     uncount_child(parent);
-    dir::remove(parent, dentry.name(), &found, &mut operation)
-        .inspect_err(|_| count_child(parent))?;
+    before_loss(inode, true, &mut operation, |operation| {
+        dir::remove(parent, dentry.name(), &found, operation)
+    })
+    .inspect_err(|_| count_child(parent))?;
     lost_directory(inode, &mut operation)?;
     operation.stop()
 }

@@ -2,7 +2,7 @@
 
 //! Moving and exchanging names.
 
-use super::remove::{lost_directory, lost_name};
+use super::remove::{before_loss, lost_directory, lost_name};
 use super::{count_child, entry, has_room_for_child, start, uncount_child};
 use crate::format::Problem;
 use crate::inode::create::{abandon, new_inode, Birth};
@@ -94,7 +94,10 @@ fn move_name(
     match victim {
         Some(victim) => {
             let found = entry(new_dir, new, victim.ino())?;
-            dir::redirect(new_dir, new.name(), &found, inode, operation)?;
+            let last = is_dir || victim.nlink() <= 1;
+            before_loss(victim, last, operation, |operation| {
+                dir::redirect(new_dir, new.name(), &found, inode, operation)
+            })?;
         }
         None => dir::add(new_dir, new.name(), inode, operation)?,
     }

@@ -103,7 +103,8 @@ impl Groups {
             let block = PhysicalBlock(problem.value);
             error(sb, here!().block(block), problem)
         })?;
-        let counters = count(geo, &groups);
+        let (blocks, inodes, directories) = totals(&groups);
+        let counters = Counters::new(geo.blocks, blocks, geo.reserved_blocks, inodes, directories);
         let back = sb.back_reference();
         let groups = Arc::pin_init(
             try_pin_init!(Self {
@@ -118,6 +119,31 @@ impl Groups {
             GFP_KERNEL,
         )?;
         Ok(groups)
+    }
+
+    /// Reads all descriptors again, and forgets the bitmaps: e2fsck may have repaired them since they
+    /// were read. The file system is read-only, with nothing on its way to the disk.
+    ///
+    /// # Errors
+    ///
+    /// `EFSCORRUPTED` or `EFSBADCRC`, reported, for a bad descriptor, or one whose metadata has moved;
+    /// `EIO`.
+    pub(super) fn reload(&self) -> Result {
+        for_each_descriptor(&self.sb, |number, at, desc| {
+            let group = self.group(number).ok_or(EFSCORRUPTED)?;
+            let mut state = group.state.lock();
+            if !state.reload(desc) {
+                let problem =
+                    Problem::new("metadata of a group has moved, of group", number.0.into());
+                return Err(error(&self.sb, here!().block(at).group(number), problem));
+            }
+            group.summary.restart(&state);
+            Ok(())
+        })?;
+        let (blocks, inodes, directories) = totals(&self.groups);
+        self.counters.restart(blocks, inodes, directories);
+        self.refresh_reserve();
+        Ok(())
     }
 
     /// The blocks of the device that files can never have: metadata, and what is before group 0.
@@ -142,6 +168,17 @@ impl Groups {
             return result;
         }
         self.counters.reserve(blocks, Claimant::Privileged)
+    }
+
+    /// Sets root's reserve as the superblock has it now: tune2fs changes it while it is mounted.
+    pub(crate) fn refresh_reserve(&self) {
+        let reserved = self
+            .info()
+            .with_superblock(|raw| raw.reserved_blocks_count());
+        if let Ok(blocks) = reserved {
+            self.counters
+                .set_root_reserve(blocks.min(self.geometry().blocks));
+        }
     }
 
     /// How deep into the last free blocks the current task may reach. Asked late, because asking
@@ -185,6 +222,7 @@ impl Groups {
     /// An allocation found nothing: commits, where that makes freed blocks available, and says
     /// whether to try again. No handle is open.
     pub(crate) fn wait_for_frees(&self) -> bool {
+        self.refresh_reserve();
         // First: a hook that ends from here on is noticed below.
         let before = self.commits.load(Acquire);
         let missing = self.counters.uncommitted();
@@ -291,9 +329,29 @@ impl Numbered for Operation<'_> {
 }
 
 fn read_groups(sb: &SuperBlock<Ext4>) -> Result<KVVec<Group>> {
+    let count = usize::try_from(sb.info().geometry.groups)?;
+    let mut groups = KVVec::with_capacity(count, GFP_KERNEL)?;
+    for_each_descriptor(sb, |number, _, desc| {
+        let state = GroupState::new(number, desc);
+        let summary = Summary::new(&state);
+        let state = KBox::pin_init(new_mutex!(state, "ext4rs::group"), GFP_KERNEL)?;
+        let group = Group {
+            state,
+            summary,
+            inode_table: desc.inode_table,
+        };
+        Ok(groups.push(group, GFP_KERNEL)?)
+    })?;
+    Ok(groups)
+}
+
+/// Reads the descriptors of all groups, and checks each; `take` gets it with its block.
+fn for_each_descriptor(
+    sb: &SuperBlock<Ext4>,
+    mut take: impl FnMut(GroupNumber, PhysicalBlock, GroupDesc) -> Result,
+) -> Result {
     let info = sb.info();
     let geo = &info.geometry;
-    let mut groups = KVVec::with_capacity(usize::try_from(geo.groups)?, GFP_KERNEL)?;
     let mut read: Option<(PhysicalBlock, _)> = None;
     for number in (0..geo.groups).map(GroupNumber) {
         let (at, range) = geo.desc_location(number).ok_or(EFSCORRUPTED)?;
@@ -307,18 +365,10 @@ fn read_groups(sb: &SuperBlock<Ext4>) -> Result<KVVec<Group>> {
         let bytes = buffer.bytes().get(range).ok_or(EFSCORRUPTED)?;
         let desc = GroupDesc::parse(geo, number, bytes)
             .map_err(|problem| error(sb, here!().block(at).group(number), problem))?;
-        let state = GroupState::new(number, desc);
-        let summary = Summary::new(&state);
-        let state = KBox::pin_init(new_mutex!(state, "ext4rs::group"), GFP_KERNEL)?;
-        let group = Group {
-            state,
-            summary,
-            inode_table: desc.inode_table,
-        };
-        groups.push(group, GFP_KERNEL)?;
+        take(number, at, desc)?;
         read = Some((at, buffer));
     }
-    Ok(groups)
+    Ok(())
 }
 
 /// Starts reading the next descriptor blocks, where `group` is the first of a batch of them.
@@ -337,8 +387,8 @@ fn read_ahead(info: &SuperInfo, group: GroupNumber) {
     }
 }
 
-/// The fs-wide books, from the groups'.
-fn count(geo: &Geometry, groups: &[Group]) -> Counters {
+/// Free blocks, free inodes and directories of all groups.
+fn totals(groups: &[Group]) -> (u64, u32, u32) {
     let mut free_blocks = 0u64;
     let mut free_inodes = 0u32;
     let mut directories = 0u32;
@@ -347,11 +397,5 @@ fn count(geo: &Geometry, groups: &[Group]) -> Counters {
         free_inodes = free_inodes.saturating_add(summary.free_inodes());
         directories = directories.saturating_add(summary.directories());
     }
-    Counters::new(
-        geo.blocks,
-        free_blocks,
-        geo.reserved_blocks,
-        free_inodes,
-        directories,
-    )
+    (free_blocks, free_inodes, directories)
 }

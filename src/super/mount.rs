@@ -63,7 +63,7 @@ pub(super) fn fill(mut sb: NewSuperBlock<'_, Ext4>, request: &Request) -> Result
     check_request(&sb, raw, &geometry, &options)?;
     let uuid = geometry.uuid;
     let times = Times::of(geometry.inode_size);
-    let max_bytes = i64::try_from(geometry.max_file_size())?;
+    let max_bytes = i64::try_from(geometry.size_limit())?;
     let info = SuperInfo::new(sb.id(), geometry, device, buffer, defaults, options)?;
     let sb = sb.set_info(
         info,
@@ -99,7 +99,7 @@ fn read_superblock(
             say!(sb, "cannot be mounted: {}", format_args!("{problem}"));
             problem.errno()
         })?;
-        let bytes = geometry.block_size.len();
+        let bytes = geometry.block_size.as_usize();
         if device.block_size() == bytes {
             return Ok((device, buffer, geometry));
         }

@@ -2,7 +2,7 @@
 
 //! What the VFS asks of a file system as a whole.
 
-use super::health::start;
+use super::health::{fatal, start};
 use super::info::SuperInfo;
 use super::options::{Refusal, Request, Switch};
 use super::shutdown::{shut_down, Log};
@@ -10,14 +10,13 @@ use super::types::FsType;
 use super::{mount, remount, unmount, write_out};
 use crate::alloc::GroupTable;
 use crate::format::superblock::MAGIC;
-use crate::fs_err;
 use crate::inode;
 use crate::jbd_glue::credits;
 use crate::kern::fs_context::{ContextLog, Mount};
 use crate::kern::inode::{Inode, InodeCache, InodeMaker};
 use crate::kern::super_block::{Close, DeferredWork, NewSuperBlock, SuperBlock};
 use crate::kern::super_ops::{operations, Figures, SuperOperations, SuperTable};
-use crate::Ext4;
+use crate::{fs_err, here, Ext4};
 use kernel::prelude::*;
 use kernel::seq_file::SeqFile;
 
@@ -171,7 +170,16 @@ impl SuperOperations for Ext4 {
         if info.health.is_stopped() || sb.is_read_only() || info.journal().is_none() {
             return Ok(());
         }
-        write_out::commit_with(info, false, write_out::set_in_use)
+        // An error would keep the VFS frozen, and all who wait for the thaw.
+        if let Err(error) = write_out::commit_with(info, false, write_out::set_in_use) {
+            fatal(
+                sb,
+                here!(),
+                error,
+                "the superblock cannot be written at the thaw",
+            );
+        }
+        Ok(())
     }
 
     fn device_gone(sb: &SuperBlock<Self>) {
@@ -187,7 +195,10 @@ impl SuperOperations for Ext4 {
         } else {
             info.overhead()
         };
-        let report = info.groups().ok().map(|groups| groups.counters().report());
+        let report = info.groups().ok().map(|groups| {
+            groups.refresh_reserve();
+            groups.counters().report()
+        });
         Figures {
             block_size: 1isize << geo.block_size.bits(),
             blocks: geo.blocks.saturating_sub(overhead),

@@ -22,6 +22,7 @@
 use crate::dir::blocks;
 use crate::format::inode::set_dtime;
 use crate::format::orphan;
+use crate::format::superblock::state;
 use crate::format::units::{InodeNumber, LogicalBlock};
 use crate::format::Problem;
 use crate::inode::{self, iget, OrphanState, Purpose};
@@ -32,7 +33,8 @@ use crate::kern::inode::Inode;
 use crate::kern::iomap::zero_range;
 use crate::kern::super_block::SuperBlock;
 use crate::store::{MetaBlock, Transaction};
-use crate::{fs_err, fs_info, superblock, truncate, Ext4};
+use crate::{fs_err, fs_info, here, superblock, truncate, Ext4};
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::{new_mutex, Mutex};
@@ -59,6 +61,9 @@ struct Records {
     file: Option<File>,
     /// The list, its head last.
     list: KVec<Link>,
+    /// Files whose cut has failed half-way, and how they are on record: an inode that comes back
+    /// into memory must not get another record.
+    unfinished: KVec<(InodeNumber, OrphanState)>,
 }
 
 /// The orphans of a file system.
@@ -66,13 +71,20 @@ struct Records {
 pub(crate) struct Orphans {
     #[pin]
     records: Mutex<Records>,
+    /// Whether there is any in `unfinished`.
+    has_unfinished: AtomicBool,
 }
 
 impl Orphans {
     /// None, and no orphan file yet.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            records <- new_mutex!(Records { file: None, list: KVec::new() }, "ext4rs::orphans"),
+            records <- new_mutex!(Records {
+                file: None,
+                list: KVec::new(),
+                unfinished: KVec::new(),
+            }, "ext4rs::orphans"),
+            has_unfinished: AtomicBool::new(false),
         })
     }
 
@@ -185,6 +197,7 @@ pub(crate) fn remove(inode: &Inode<Ext4>, operation: &mut Operation<'_>) -> Resu
     inode.info().set_orphan(OrphanState::No);
     let sb = inode.sb();
     let mut records = sb.info().inodes.orphans.records.lock();
+    records.unfinished.retain(|(ino, _)| *ino != inode.ino());
     match state {
         OrphanState::No => Ok(()),
         OrphanState::Slot(slot) => {
@@ -227,6 +240,41 @@ fn unlist(
             .update_superblock(operation, |raw| raw.last_orphan.set(gone.next))?,
     }
     link(sb, ino, 0, operation)
+}
+
+/// The cut of `inode`, which is on record, has failed half-way: the record stays, for the next mount
+/// or for whoever makes the file longer, also when the inode leaves memory before. The caller
+/// holds the rwsem for write, and no handle.
+pub(crate) fn keep(inode: &Inode<Ext4>) {
+    let (ino, state) = (inode.ino(), inode.info().orphan());
+    inode.info().set_half_cut(true);
+    let orphans = &inode.sb().info().inodes.orphans;
+    let mut records = orphans.records.lock();
+    let known = records.unfinished.iter().any(|(i, _)| *i == ino);
+    if known || state == OrphanState::No {
+        return;
+    }
+    let kept = records.unfinished.push((ino, state), GFP_KERNEL);
+    drop(records);
+    orphans.has_unfinished.store(true, Relaxed);
+    if kept.is_err() {
+        let problem = Problem::new("no memory to keep track of an unfinished cut", 0);
+        superblock::error(inode.sb(), here!().inode(ino), problem);
+    }
+}
+
+/// `inode` is back in memory: sets what [`keep`] has kept of it.
+pub(crate) fn recall(inode: &Inode<Ext4>) {
+    let orphans = &inode.sb().info().inodes.orphans;
+    if !orphans.has_unfinished.load(Relaxed) {
+        return;
+    }
+    let records = orphans.records.lock();
+    let kept = records.unfinished.iter().find(|(i, _)| *i == inode.ino());
+    if let Some((_, state)) = kept {
+        inode.info().set_orphan(*state);
+        inode.info().set_half_cut(true);
+    }
 }
 
 /// Brings the orphan file's blocks into memory, where they stay. At mount, after recovery, and
@@ -338,7 +386,6 @@ fn clean_list(sb: &SuperBlock<Ext4>, done: &mut Done) -> Result {
             Ok(inode) if next != head => inode,
             result => {
                 unreadable(sb, ino, result.err().unwrap_or(EFSCORRUPTED));
-                // What follows cannot be found any more; e2fsck will.
                 return forget_list(sb);
             }
         };
@@ -354,11 +401,17 @@ fn clean_list(sb: &SuperBlock<Ext4>, done: &mut Done) -> Result {
     }
 }
 
+/// What follows in the list cannot be found any more: e2fsck has to.
 fn forget_list(sb: &SuperBlock<Ext4>) -> Result {
+    fs_err!(sb, "the list of orphans is given up; run e2fsck");
     let info = sb.info();
+    info.health.mark_errors();
     info.inodes.orphans.records.lock().list.clear();
     let mut operation = superblock::start(sb, credits::inode_update())?;
-    info.update_superblock(&mut operation, |raw| raw.last_orphan.set(0))?;
+    info.update_superblock(&mut operation, |raw| {
+        raw.last_orphan.set(0);
+        raw.state.set(raw.state.get() | state::ERROR);
+    })?;
     operation.stop()
 }
 
@@ -378,6 +431,7 @@ fn process(inode: ARef<Inode<Ext4>>, done: &mut Done) {
     };
     drop(lock);
     if let Err(error) = result {
+        keep(&inode);
         fs_err!(
             inode.sb(),
             "orphan inode #{}: cannot be truncated ({:?})",
@@ -392,9 +446,9 @@ fn process(inode: ARef<Inode<Ext4>>, done: &mut Done) {
 fn cut(inode: &Inode<Ext4>) -> Result {
     let size = inode.size();
     let tail = size..inode.block_size().end_of(size);
-    zero_range::<Report, Valid>(inode, tail.clone())?;
-    inode.write_and_wait(tail)?;
-    truncate::remove_from(inode, inode.blocks_of(0..size).end)
+    let zeroed = zero_range::<Report, Valid>(inode, tail.clone());
+    let zeroed = zeroed.and_then(|_| inode.write_and_wait(tail));
+    truncate::remove_from(inode, inode.blocks_of(0..size).end).and(zeroed)
 }
 
 fn off_the_record(inode: &Inode<Ext4>) -> Result {

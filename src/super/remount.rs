@@ -97,6 +97,8 @@ fn to_read_write(sb: &SuperBlock<Ext4>) -> Result {
         );
         return Err(EINVAL);
     }
+    // What e2fsck has repaired meanwhile must not be written over.
+    info.groups()?.reload()?;
     take_over_errno(sb, journal)?;
     info.health
         .set_state((on_disk | info.health.state() & state::ERROR) & !state::FAST_COMMIT_REPLAY);

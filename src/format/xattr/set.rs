@@ -82,13 +82,18 @@ impl<'a> AttributeSet<'a> {
         let mut set = Self {
             all: KVec::new(),
             room_in_inode: inode.len().saturating_sub(header),
-            room_in_block: block_size.len().saturating_sub(IN_BLOCK_HEADER),
+            room_in_block: block_size.as_usize().saturating_sub(IN_BLOCK_HEADER),
             changed_inode: false,
             changed_block: false,
         };
         set.take(Place::Inode, Attributes::in_inode(inode, extra_isize))?;
         if let Some(block) = block {
             set.take(Place::Block, Attributes::in_block(block))?;
+        }
+        // Else it could not be written again, whatever is taken out.
+        let fits = |place, room| !set.uses(place) || set.bytes(place) <= room;
+        if !fits(Place::Inode, set.room_in_inode) || !fits(Place::Block, set.room_in_block) {
+            return Err(Problem::new("values of attributes overlap", 0).into());
         }
         Ok(set)
     }

@@ -97,7 +97,7 @@ pub fn superblock(data: &[u8]) {
             geo.flex_group(group),
         );
         if let Some((_, range)) = geo.desc_location(group) {
-            assert!(range.end <= geo.block_size.len());
+            assert!(range.end <= geo.block_size.as_usize());
         }
         for bit in [0, geo.inodes_per_group.saturating_sub(1), u32::MAX] {
             let Some(ino) = geo.inode_at(group, bit) else {
@@ -105,7 +105,7 @@ pub fn superblock(data: &[u8]) {
             };
             if let Some((group, block, range)) = geo.inode_location(ino) {
                 assert!(group.0 < geo.groups && block < geo.inode_table_blocks);
-                assert!(range.end <= geo.block_size.len());
+                assert!(range.end <= geo.block_size.as_usize());
             }
         }
     }

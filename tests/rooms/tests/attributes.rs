@@ -184,3 +184,25 @@ fn write_inode(image: &Image, ino: InodeNumber, bytes: &[u8]) {
     table[range].copy_from_slice(bytes);
     image.write(at, &table);
 }
+
+/// Values that share their bytes fit where they are, and could not be written again: refused before
+/// anything is changed.
+#[test]
+fn values_that_overlap_are_refused() {
+    let mut inode = vec![0; 256];
+    inode[160..164].copy_from_slice(&0xea02_0000u32.to_le_bytes());
+    for (n, name) in [b'a', b'b', b'c'].into_iter().enumerate() {
+        let entry = &mut inode[164 + 20 * n..][..20];
+        (entry[0], entry[1]) = (1, 1);
+        entry[2..4].copy_from_slice(&64u16.to_le_bytes());
+        entry[8] = 28;
+        entry[16] = name;
+    }
+    let read = |inode: &[u8]| AttributeSet::read(inode, EXTRA, None, geometry().block_size).err();
+    let found: Vec<_> = Attributes::in_inode(&inode, EXTRA).collect();
+    assert!(found.len() == 3 && found.iter().all(Result::is_ok));
+    assert!(matches!(read(&inode), Some(Failure::Problem(_))));
+    // One of them alone is fine.
+    inode[184..188].fill(0);
+    assert!(read(&inode).is_none());
+}

@@ -36,7 +36,7 @@ struct MemDir {
 impl MemDir {
     fn new(format: &Format) -> Self {
         Self {
-            store: MemStore::new(format.block_size.len()),
+            store: MemStore::new(format.block_size.as_usize()),
             blocks: 0,
             indexed: false,
             room: u32::MAX,
@@ -681,7 +681,7 @@ fn damage_is_noticed() {
     for (which, format) in formats().into_iter().enumerate() {
         let mut dir = MemDir::made(&format);
         // One level of index.
-        let names: Vec<_> = (0..600 * format.block_size.len() / 4096)
+        let names: Vec<_> = (0..600 * format.block_size.as_usize() / 4096)
             .map(|i| format!("{i:0>120}").into_bytes())
             .collect();
         for name in &names {

@@ -227,7 +227,7 @@ fn geometries_near_are_sound(good: &RawSuperblock) {
             blocks += u64::from(geo.group_blocks(group));
             let (at, range) = geo.desc_location(group).unwrap();
             assert!(at.0 <= geo.first_data_block.0 + u64::from(geo.gdt_blocks));
-            assert!(range.end <= size.len());
+            assert!(range.end <= size.as_usize());
         }
         assert_eq!(blocks, geo.blocks);
         assert_eq!(geo.inode_location(InodeNumber(0)), None);
@@ -235,7 +235,7 @@ fn geometries_near_are_sound(good: &RawSuperblock) {
         let (group, block, range) = geo.inode_location(last).unwrap();
         assert_eq!(group.0, geo.groups - 1);
         assert_eq!(block, geo.inode_table_blocks - 1);
-        assert_eq!(range.end, size.len());
+        assert_eq!(range.end, size.as_usize());
         let (group, bit) = geo.inode_group(last).unwrap();
         assert_eq!(geo.inode_at(group, bit), Some(last));
         assert_eq!(geo.inode_location(InodeNumber(geo.inodes + 1)), None);

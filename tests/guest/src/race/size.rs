@@ -56,13 +56,16 @@ fn fsync_meets_tail_and_later_block(scene: &Scene) -> Result<()> {
     scene.judge(&file, &expected, 18)
 }
 
+/// How a file gets longer.
+type Way = fn(&File, &Path) -> Result<()>;
+
 /// The size is 0 on record, and the blocks are still there: whoever makes the
 /// file longer again must not find what was in them.
 fn grow_after_failed_cut(scene: &Scene) -> Result<()> {
     const BLOCKS: u64 = 16;
     const EIO: i32 = 5;
     let file = scene.open()?;
-    let grow: [(&str, fn(&File, &Path) -> Result<()>); 4] = [
+    let ways: [(&str, Way); 4] = [
         ("truncate", |f, _| Ok(f.set_len(BLOCKS * BLOCK)?)),
         ("fallocate", |f, _| {
             Ok(fallocate(f, FallocateFlags::empty(), 0, BLOCKS * BLOCK)?)
@@ -74,7 +77,7 @@ fn grow_after_failed_cut(scene: &Scene) -> Result<()> {
             Aligned::open(p)?.write(&[0; 512], BLOCKS * BLOCK - 512)
         }),
     ];
-    for (what, grow) in grow {
+    for (what, grow) in ways {
         for block in 0..BLOCKS {
             file.write_all_at(&content(1, block), block * BLOCK)?;
         }

@@ -94,6 +94,29 @@ pub fn device_gone(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     device(lab, s, "table error")
 }
 
+/// A device that fails between freeze and thaw: the thaw ends all the same, and nobody hangs.
+pub fn thaw_without_device(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
+    io_errors_are_expected(s);
+    s.fresh(lab, "64M", "")?;
+    s.sh(
+        lab,
+        r#"set -e
+        size=$(blockdev --getsz $DEV)
+        dmsetup create frozen --table "0 $size linear $DEV 0"
+        mount -t $FS /dev/mapper/frozen /mnt; touch /mnt/before; sync
+        fsfreeze -f /mnt
+        dmsetup suspend --nolockfs frozen
+        dmsetup reload frozen --table "0 $size error"; dmsetup resume frozen
+        fsfreeze -u /mnt || true
+        if timeout 20 touch /mnt/after 2>/dev/null; then echo 'written to no device'; exit 1; fi
+        [ $? != 124 ] || { echo 'still frozen'; exit 1; }
+        umount /mnt; dmsetup remove frozen
+        e2fsck -fp $DEV > /dev/null || [ $? = 1 ]"#,
+    )?;
+    s.e2fsck()?;
+    Ok(String::new())
+}
+
 /// Writes fail, reads do not.
 pub fn writes_fail(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     device(lab, s, "table flakey $DEV 0 0 180 1 error_writes")

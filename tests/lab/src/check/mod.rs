@@ -16,6 +16,7 @@ mod load;
 mod names;
 mod pjdfstest;
 mod races;
+mod repairs;
 mod session;
 mod source;
 mod stand_in;
@@ -110,6 +111,9 @@ const GUEST: &[GuestCheck] = &[
     ),
     ("default mount options", defaults::mount_options),
     ("fast_commit", defaults::fast_commit),
+    ("reserve changes", repairs::reserve_changes),
+    ("longest file", repairs::longest_file),
+    ("broken orphan list", repairs::broken_orphan_list),
     ("full disk", files::full_disk),
     ("full disk: no room for a node", files::no_room_for_a_node),
     ("full disk: directories", files::directories_on_a_full_disk),
@@ -153,6 +157,7 @@ const OWN: &[GuestCheck] = &[
     ("stand-in for C ext4", stand_in::stand_in),
     ("tracepoints", tracepoints::tracepoints),
     ("discards: aborted", files::no_discard_after_an_abort),
+    ("remount after a repair", repairs::remount_after_repair),
 ];
 
 /// In guests with the debug kernel only.
@@ -162,6 +167,8 @@ const DEBUG: &[GuestCheck] = &[
     ("label", files::label),
     ("direct append", writes::direct_append),
     ("grow beside a direct write", direct::grow_beside_a_write),
+    ("unfinished cut", repairs::unfinished_cut),
+    ("thaw without a device", faults::thaw_without_device),
     ("mapping fails", writes::mapping_fails),
     ("zeroing without space", writes::zeroing_without_space),
     ("allocation with O_DSYNC", writes::allocation_is_synchronous),
@@ -187,6 +194,7 @@ const SHORT: &[GuestCheck] = &[
     ("debug kernel: journal erased", files::journal_erased),
     ("debug kernel: label", files::label),
     ("debug kernel: direct append", writes::direct_append),
+    ("debug kernel: unfinished cut", repairs::unfinished_cut),
     (
         "debug kernel: grow beside a direct write",
         direct::grow_beside_a_write,

@@ -435,6 +435,14 @@ const CLEAN: &[Kind] = &[
             in_attributes(i, 0x24, &le32(plain))
         },
     ),
+    kind("attribute block in the journal", "", true, |i| {
+        let from = i.attribute_block(i.find("plain")?)?;
+        let to = first(i, 8)? + 9 * BLOCK;
+        let copy = i.get(from, BLOCK)?.to_vec();
+        i.put(to, &copy)?;
+        i.mend(Sum::Attributes(to))?;
+        inode_of(i, "plain", 0x68, &le32(to / BLOCK))
+    }),
     kind("attribute block with no references", "", false, |i| {
         in_attributes(i, 0x4, &le32(0))
     }),

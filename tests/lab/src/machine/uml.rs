@@ -42,6 +42,8 @@ pub fn start(machine: &Machine<'_>, dir: &Path) -> Result<Started> {
         .args(["ssl0=fd:0", "ssl1=null,fd:1", "con=null"])
         .args(["console=ttyS1", "console=tty0"])
         .args(["loglevel=7", "panic=-1", "oops=panic", "kunit.enable=1"])
+        // as Debian has it: e2fsprogs write to what is mounted
+        .arg("bdev_allow_write_mounted=1")
         .arg(format!("uml_dir={}", dir.display()))
         .arg("umid=mconsole")
         .current_dir(dir)

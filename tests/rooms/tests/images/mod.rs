@@ -122,7 +122,7 @@ impl Image {
     }
 
     pub fn read(&self, block: PhysicalBlock) -> Vec<u8> {
-        let mut bytes = vec![0; self.geo.block_size.len()];
+        let mut bytes = vec![0; self.geo.block_size.as_usize()];
         self.file
             .read_exact_at(&mut bytes, self.geo.block_size.bytes_of(block.0))
             .expect("read a block");
