@@ -58,7 +58,11 @@ pub fn lints(lab: &Lab<'_>) -> Result<String> {
 /// The kernel's clippy on the module itself. Its objects are not the ones
 /// that the module is linked from.
 pub fn module_lints(lab: &Lab<'_>) -> Result<String> {
-    let (mut make, _) = module::kbuild(lab.cache, &lab.parts.kernel, Variant::Release, "clippy")?;
+    let kernel = &lab.parts.kernel;
+    // Of its own for each kernel: with another one's notes of what depends on what, Kbuild makes files
+    // in the other one's source anew, for this one.
+    let output = format!("{}-clippy", kernel.release);
+    let (mut make, _) = module::kbuild(lab.cache, kernel, Variant::Release, &output)?;
     make.args(["CLIPPY=1", "src/fs_ext4rs.o"]);
     logged(lab.cache, "module-lints.log", &mut make)?;
     Ok(String::new())
