@@ -297,11 +297,12 @@ fn batch_script(lab: &Lab<'_>, config: &Config, tests: &[String]) -> String {
         check=$!
         (
             while sleep 10; do
-                # check has this file while a test runs, and leaves it when that was not run
+                # check has this file while a test runs, and leaves it when that was not run; it can
+                # go while it is looked at
                 begun=$(for file in /results/*/check_dmesg; do
                     [ -e $file ] && [ -z \"$(find ${{file%/*}} -name '*.notrun' -newer $file)\" ] &&
                         stat -c %Y $file
-                done | sort -n | tail -n 1)
+                done 2>/dev/null | sort -n | tail -n 1)
                 [ -n \"$begun\" ] || continue
                 age=$(($(date +%s) - begun))
                 [ $age -lt {limit} ] && continue
