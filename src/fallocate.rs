@@ -78,6 +78,8 @@ fn fill(inode: &Inode<Ext4>, mode: AllocateMode, range: Range<u64>) -> Result {
     let grows = !mode.keeps_size() && range.end > inode.size();
     if grows {
         inode.may_have_size(range.end)?;
+    }
+    if range.end > inode.size() {
         truncate::finish_cut(inode)?;
     }
     if mode.zeroes() || mode.writes_zeroes() {

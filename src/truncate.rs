@@ -150,9 +150,7 @@ pub(crate) fn finish_cut(inode: &Inode<Ext4>) -> Result {
     if !inode.info().is_half_cut() {
         return Ok(());
     }
-    remove_from(inode, inode.blocks_of(0..inode.size()).end)?;
-    inode.info().set_half_cut(false);
-    Ok(())
+    remove_from(inode, inode.blocks_of(0..inode.size()).end)
 }
 
 /// Frees all blocks from `start` on, and takes the inode off the orphans, unless it has no name.
@@ -164,6 +162,7 @@ pub(crate) fn finish_cut(inode: &Inode<Ext4>) -> Result {
 pub(crate) fn remove_from(inode: &Inode<Ext4>, start: LogicalBlock) -> Result {
     with_handle(inode, Operation::Remove, |env, handle| {
         remove_blocks(env, start..END_OF_FILE_SPACE, handle)?;
+        inode.info().set_half_cut(false);
         if inode.nlink() == 0 {
             return Ok(());
         }

@@ -33,6 +33,7 @@ use crate::{
         inode::{Inode, InodeShare},
         ioend::Finished,
         iomap::{Extent, Kind, Mapper, Request},
+        mapping::page_end,
     },
     mapper::Intent,
     truncate, Ext4,
@@ -154,6 +155,9 @@ fn write_alone(write: &mut Transfer<'_, Ext4>) -> Result<usize> {
         // Zeroing the rest of a block must not meet another write to it.
         inode.wait_for_direct_io();
     }
+    if grows && shares_last_page(inode, &range) {
+        return Err(ENOTBLK);
+    }
     if grows {
         truncate::finish_cut(inode)?;
         truncate::write_out_unsized(inode, inode.size());
@@ -166,6 +170,15 @@ fn write_alone(write: &mut Transfer<'_, Ext4>) -> Result<usize> {
         truncate::trim(inode)?;
     }
     written
+}
+
+/// Whether the write goes on behind the file's last block in the same page. A store through a
+/// mapping could bring that page back while the write is under way, with zeros for what is being
+/// written, and dirty as a whole.
+fn shares_last_page(inode: &Inode<Ext4>, range: &Range<u64>) -> bool {
+    let size = inode.size();
+    let (block, page) = (inode.block_size().end_of(size), page_end(size));
+    block < page && range.start < page && range.end > block
 }
 
 /// For writing past the page cache.

@@ -257,8 +257,16 @@ impl<F: FileSystem> Inode<F> {
 
 /// The first byte of the page that byte `pos` of a file lies in.
 pub(crate) fn page_start(pos: u64) -> u64 {
-    pos & !(bindings::PAGE_SIZE as u64 - 1)
+    pos & !WITHIN_PAGE
 }
+
+/// The end of that page; `pos` itself where it lies between two pages.
+pub(crate) fn page_end(pos: u64) -> u64 {
+    page_start(pos.saturating_add(WITHIN_PAGE))
+}
+
+/// The bits of a byte's number that say where in its page it lies.
+const WITHIN_PAGE: u64 = bindings::PAGE_SIZE as u64 - 1;
 
 /// First and last byte of `range` as C wants them; `None` if it is empty.
 fn span(range: &Range<u64>) -> Option<(bindings::loff_t, bindings::loff_t)> {

@@ -110,21 +110,18 @@ unsafe extern "C" fn writeback_range<W: Writeback>(
                 end_pos as bindings::loff_t,
                 len,
             );
-            (*context).adding = false;
-            done
-        };
-        if done < 0 {
-            to_result(done as kernel::ffi::c_int)?;
-        }
-        let end = pos.saturating_add(done.unsigned_abs() as u64);
-        // SAFETY: The context is valid; what it holds has not been submitted yet.
-        unsafe {
-            if !(*wpc).wb_ctx.is_null() && W::is_awaited(inode, pos..end) {
+            let end = pos.saturating_add(done.unsigned_abs() as u64);
+            if done > 0 && !(*wpc).wb_ctx.is_null() && W::is_awaited(inode, pos..end) {
                 // What waits for it may be what this task meets next, under writeback, and waits
                 // for: it must not stay in hand.
                 writeback_submit::<W>(wpc, 0);
                 (*wpc).wb_ctx = ptr::null_mut();
             }
+            (*context).adding = false;
+            done
+        };
+        if done < 0 {
+            to_result(done as kernel::ffi::c_int)?;
         }
         Ok(done)
     });

@@ -99,7 +99,7 @@ pub(super) fn link(old: &Dentry<Ext4>, parent: &Inode<Ext4>, dentry: &Dentry<Ext
             return Err(error);
         }
         // It had none: an unnamed file gets its first name.
-        if inode.nlink() == 1 {
+        if inode.nlink() == 1 && !inode.info().is_half_cut() {
             orphan::remove(inode, &mut operation)?;
         }
         inode::write_inode_unlocked(inode, &mut operation)?;

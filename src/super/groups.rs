@@ -129,6 +129,8 @@ impl Groups {
     /// `EFSCORRUPTED` or `EFSBADCRC`, reported, for a bad descriptor, or one whose metadata has moved;
     /// `EIO`.
     pub(super) fn reload(&self) -> Result {
+        // What fstrim holds, also of a read-only file system, would be forgotten.
+        let _trimming = self.trimming();
         for_each_descriptor(&self.sb, |number, at, desc| {
             let group = self.group(number).ok_or(EFSCORRUPTED)?;
             let mut state = group.state.lock();

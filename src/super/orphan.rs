@@ -31,6 +31,7 @@ use crate::jbd_glue::{credits, Operation};
 use crate::kern::buffer::Buffer;
 use crate::kern::inode::Inode;
 use crate::kern::iomap::zero_range;
+use crate::kern::nofs::NoFs;
 use crate::kern::super_block::SuperBlock;
 use crate::store::{MetaBlock, Transaction};
 use crate::{fs_err, fs_info, here, superblock, truncate, Ext4};
@@ -246,6 +247,8 @@ fn unlist(
 /// or for whoever makes the file longer, also when the inode leaves memory before. The caller
 /// holds the rwsem for write, and no handle.
 pub(crate) fn keep(inode: &Inode<Ext4>) {
+    // With the mutex held, which is wanted with handles open.
+    let _nofs = NoFs::enter();
     let (ino, state) = (inode.ino(), inode.info().orphan());
     inode.info().set_half_cut(true);
     let orphans = &inode.sb().info().inodes.orphans;

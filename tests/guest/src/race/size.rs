@@ -12,7 +12,7 @@ use rustix::io::{pwritev2, Errno, ReadWriteFlags};
 use std::fs::File;
 use std::io::IoSlice;
 use std::num::NonZeroU64;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 pub const RACES: &[Race] = &[
@@ -94,6 +94,16 @@ fn grow_after_failed_cut(scene: &Scene) -> Result<()> {
             .holds(&vec![0; (BLOCKS * BLOCK) as usize])
             .with_context(|| format!("after {what}"))?;
     }
+    // Where the cut was made at last nothing is left to be taken away.
+    scene.knobs.tag("remove").fail(EIO, 1)?;
+    ensure!(file.set_len(0).is_err(), "the cut did not fail");
+    scene.knobs.all_off()?;
+    file.set_len(0)?;
+    fallocate(&file, FallocateFlags::KEEP_SIZE, 0, BLOCKS * BLOCK)?;
+    file.write_all_at(&[1; 100], 0)?;
+    file.sync_all()?;
+    let kept = file.metadata()?.blocks() / (BLOCK / 512);
+    ensure!(kept == BLOCKS, "{kept} blocks of {BLOCKS} allocated ahead");
     Ok(())
 }
 
