@@ -7,10 +7,9 @@ use core::ops::Range;
 
 /// The smallest block that ext4 knows, in bytes.
 pub const SMALLEST: u32 = 1 << SMALLEST_BITS;
-/// A block is no larger than a page (x86-64's): a folio holds whole blocks.
-pub const LARGEST: u32 = 1 << LARGEST_BITS;
 
 const SMALLEST_BITS: u8 = 10;
+/// A block is no larger than a page (x86-64's): a folio holds whole blocks.
 const LARGEST_BITS: u8 = 12;
 
 /// The block size: 1024, 2048 or 4096 bytes.

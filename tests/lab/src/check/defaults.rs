@@ -9,9 +9,10 @@ use anyhow::Result;
 /// Default mount options (`tune2fs -o`, `-E mount_opts=`), and `grpid`, which is one of them.
 pub fn mount_options(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     s.expected = vec!["ext4rs".into()];
-    s.fresh(lab, "64M", "")?;
-    s.sh(
+    s.judged(
         lab,
+        "64M",
+        "",
         r#"set -e
         is() { [ "$2" = "$3" ] || { echo "$1: found '$2', expected '$3'"; exit 1; }; }
         shown() { cat /proc/fs/$FS/$DISK/options; }
@@ -50,17 +51,16 @@ pub fn mount_options(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
             umount /mnt
             mount -t $FS -o data=ordered $DEV /mnt; umount /mnt
         fi"#,
-    )?;
-    s.e2fsck()?;
-    Ok(String::new())
+    )
 }
 
 /// A file system with `fast_commit` is used without, and can be mounted again after a crash.
 pub fn fast_commit(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     s.expected = vec!["ext4rs".into(), "EXT4-fs".into(), "borting journal".into()];
-    s.fresh(lab, "64M", "-O fast_commit")?;
-    s.sh(
+    s.judged(
         lab,
+        "64M",
+        "-O fast_commit",
         r#"set -e
         mount -t $FS $DEV /mnt; echo text > /mnt/file; sync
         mount -o remount,abort /mnt || true
@@ -70,7 +70,5 @@ pub fn fast_commit(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
         [ "$(cat /mnt/file)" = text ]
         umount /mnt
         debugfs -w -R 'ssv state 1' $DEV 2>/dev/null"#,
-    )?;
-    s.e2fsck()?;
-    Ok(String::new())
+    )
 }

@@ -60,9 +60,10 @@ pub fn requests(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
 /// an error, the file system can be unmounted; then the device is whole again.
 fn device(lab: &Lab<'_>, s: &mut Session, fault: &str) -> Result<String> {
     io_errors_are_expected(s);
-    s.fresh(lab, "256M", "")?;
-    s.sh(
+    s.judged(
         lab,
+        "256M",
+        "",
         &format!(
             "size=$(blockdev --getsz $DEV)
             table() {{ dmsetup suspend --nolockfs faulty && dmsetup reload faulty --table \"0 $size $*\" && dmsetup resume faulty; }}
@@ -84,9 +85,7 @@ fn device(lab: &Lab<'_>, s: &mut Session, fault: &str) -> Result<String> {
             umount /mnt && dmsetup remove faulty && e2fsck -fp $DEV > /dev/null
             [ $? -le 1 ]"
         ),
-    )?;
-    s.e2fsck()?;
-    Ok(String::new())
+    )
 }
 
 /// The device is gone in mid-write.
@@ -97,9 +96,10 @@ pub fn device_gone(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
 /// A device that fails between freeze and thaw: the thaw ends all the same, and nobody hangs.
 pub fn thaw_without_device(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     io_errors_are_expected(s);
-    s.fresh(lab, "64M", "")?;
-    s.sh(
+    s.judged(
         lab,
+        "64M",
+        "",
         r#"set -e
         size=$(blockdev --getsz $DEV)
         dmsetup create frozen --table "0 $size linear $DEV 0"
@@ -112,9 +112,7 @@ pub fn thaw_without_device(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
         [ $? != 124 ] || { echo 'still frozen'; exit 1; }
         umount /mnt; dmsetup remove frozen
         e2fsck -fp $DEV > /dev/null || [ $? = 1 ]"#,
-    )?;
-    s.e2fsck()?;
-    Ok(String::new())
+    )
 }
 
 /// Writes fail, reads do not.
@@ -126,9 +124,10 @@ pub fn writes_fail(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
 /// `EIO`, the others work.
 pub fn bad_blocks(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     io_errors_are_expected(s);
-    s.fresh(lab, "256M", "")?;
-    s.sh(
+    s.judged(
         lab,
+        "256M",
+        "",
         "size=$(blockdev --getsz $DEV)
         mount -t $FS $DEV /mnt && dd if=/dev/urandom of=/mnt/file bs=4k count=64 2>/dev/null && echo good > /mnt/good && umount /mnt || exit 1
         block=$(debugfs -R 'bmap /file 7' $DEV 2>/dev/null)
@@ -143,18 +142,17 @@ pub fn bad_blocks(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
         dmsetup message dust 0 disable
         dd if=/mnt/file of=/dev/null bs=4k 2>/dev/null || exit 1
         umount /mnt && dmsetup remove dust",
-    )?;
-    s.e2fsck()?;
-    Ok(String::new())
+    )
 }
 
 /// A device that cannot be written: no mount for writing, a clean one for
 /// reading, and a file system that needs its journal replayed is refused.
 pub fn read_only_device(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     io_errors_are_expected(s);
-    s.fresh(lab, "64M", "")?;
-    s.sh(
+    s.judged(
         lab,
+        "64M",
+        "",
         "mount -t $FS $DEV /mnt && echo kept > /mnt/file && umount /mnt || exit 1
         blockdev --setro $DEV || exit 1
         mount -t $FS -o ro $DEV /mnt || exit 1
@@ -164,9 +162,7 @@ pub fn read_only_device(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
         ! mount -o remount,rw /mnt 2>/dev/null || { echo 'a read-only device was remounted for writing'; exit 1; }
         umount /mnt
         blockdev --setrw $DEV",
-    )?;
-    s.e2fsck()?;
-    Ok(String::new())
+    )
 }
 
 /// Two blocks of data that the device does not take, on a device that is whole

@@ -381,9 +381,10 @@ pub fn journal_erased(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
 /// `FS_IOC_SETFSLABEL` and `FS_IOC_GETFSLABEL`: sets superblock and backups, and nothing that is no
 /// label or comes through a read-only mount.
 pub fn label(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
-    s.fresh(lab, "512M", "-L before")?;
-    s.sh(
+    s.judged(
         lab,
+        "512M",
+        "-L before",
         r#"label() { perl -e 'open F, "<", $ARGV[0] or die; my $x = "\0" x 256;
             ioctl(F, 0x81009431, $x) or die "get: $!\n"; print $x =~ s/\0.*//sr, "\n"' $1; }
         relabel() { perl -e 'open F, "<", $ARGV[0] or die; my $x = pack("a256", $ARGV[1]);
@@ -409,9 +410,7 @@ pub fn label(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
             found=$(dumpe2fs $superblock -h $DEV 2>/dev/null | sed -n 's/.*volume name: *//p')
             is "superblock in block $at" "$found" short
         done"#,
-    )?;
-    s.e2fsck()?;
-    Ok(String::new())
+    )
 }
 
 /// Runs a program of the guest's on a small disk; returns its last line.
@@ -441,9 +440,10 @@ pub fn splits_on_a_full_disk(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
 
 /// Space for the data and none for the node that its extent needs: the file keeps no trace of it.
 pub fn no_room_for_a_node(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
-    s.fresh(lab, "64M", "-m 0")?;
-    s.sh(
+    s.judged(
         lab,
+        "64M",
+        "-m 0",
         "mount -t $FS $DEV /mnt && cd /mnt || exit 1
         # Four extents fill the root.
         for at in 0 8192 16384 24576; do fallocate -o $at -l 4096 many || exit 1; done
@@ -455,9 +455,7 @@ pub fn no_room_for_a_node(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
         rm spare && sync
         fallocate -o 40960 -l 12288 many && { echo 'there was room'; exit 1; }
         cd / && umount /mnt",
-    )?;
-    s.e2fsck()?;
-    Ok(String::new())
+    )
 }
 
 /// Directories that are full of names get an index, or a child, with one and with two blocks left:

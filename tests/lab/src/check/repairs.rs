@@ -9,9 +9,10 @@ use anyhow::Result;
 /// A file system that was changed while it was read-only, as e2fsck does it with a root, goes on from
 /// what is on the disk then. (C ext4 loses a file here: its allocator goes on from what it knew.)
 pub fn remount_after_repair(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
-    s.fresh(lab, "64M", "")?;
-    s.sh(
+    s.judged(
         lab,
+        "64M",
+        "",
         r#"set -e
         mount -t $FS $DEV /mnt; mkdir /mnt/dir; echo old > /mnt/dir/old; umount /mnt
         mount -t $FS -o ro $DEV /mnt
@@ -24,16 +25,15 @@ pub fn remount_after_repair(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
         umount /mnt; mount -t $FS $DEV /mnt
         cmp /tmp/new /mnt/new; cmp /tmp/new /mnt/dir/copy
         umount /mnt"#,
-    )?;
-    s.e2fsck()?;
-    Ok(String::new())
+    )
 }
 
 /// `tune2fs -m` counts at once.
 pub fn reserve_changes(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
-    s.fresh(lab, "64M", "-m 50")?;
-    s.sh(
+    s.judged(
         lab,
+        "64M",
+        "-m 50",
         r#"set -e
         mount -t $FS $DEV /mnt
         before=$(stat -f -c %a /mnt)
@@ -41,40 +41,36 @@ pub fn reserve_changes(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
         after=$(stat -f -c %a /mnt)
         umount /mnt
         [ $after -gt $((before + 5000)) ] || { echo "$before blocks are available, then $after"; exit 1; }"#,
-    )?;
-    s.e2fsck()?;
-    Ok(String::new())
+    )
 }
 
 /// Without `huge_file` no file gets longer than can be counted.
 pub fn longest_file(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
-    s.fresh(lab, "64M", "-O ^huge_file")?;
-    s.sh(
+    s.judged(
         lab,
+        "64M",
+        "-O ^huge_file",
         r#"set -e
         mount -t $FS $DEV /mnt
         truncate -s 2199023251456 /mnt/file
         if truncate -s 2199023255552 /mnt/file 2>/dev/null; then echo 'too long a file'; exit 1; fi
         umount /mnt"#,
-    )?;
-    s.e2fsck()?;
-    Ok(String::new())
+    )
 }
 
 /// A list of orphans that cannot be followed is given up, and e2fsck is asked for.
 pub fn broken_orphan_list(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     s.expected = vec!["rphan".into()];
-    s.fresh(lab, "64M", "-O ^orphan_file")?;
-    s.sh(
+    s.judged(
         lab,
+        "64M",
+        "-O ^orphan_file",
         r#"set -e
         debugfs -w -R 'set_super_value last_orphan 5000' $DEV 2> /dev/null
         mount -t $FS $DEV /mnt; umount /mnt
         dumpe2fs -h $DEV 2>/dev/null | grep -q '^Filesystem state: *clean with errors' || exit 1
         e2fsck -fy $DEV > /dev/null || [ $? = 1 ]"#,
-    )?;
-    s.e2fsck()?;
-    Ok(String::new())
+    )
 }
 
 /// A cut that failed stays on record once, whatever comes next: the file leaves memory, and is

@@ -93,6 +93,20 @@ impl Session {
         Ok(())
     }
 
+    /// A whole check: a script that must succeed on a fresh disk, and leave nothing for e2fsck.
+    pub fn judged(
+        &mut self,
+        lab: &Lab<'_>,
+        size: &str,
+        options: &str,
+        script: &str,
+    ) -> Result<String> {
+        self.fresh(lab, size, options)?;
+        self.sh(lab, script)?;
+        self.e2fsck()?;
+        Ok(String::new())
+    }
+
     /// The first judge: e2fsck finds nothing. The disk must not be mounted.
     pub fn e2fsck(&self) -> Result<()> {
         e2fsck(&self.image)

@@ -9,9 +9,10 @@ use anyhow::Result;
 
 /// A reader of a file that grows by direct writes never sees the new part before its data.
 pub fn direct_append(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
-    s.fresh(lab, "64M", "")?;
-    s.sh(
+    s.judged(
         lab,
+        "64M",
+        "",
         &[
             PAUSE,
             r#"set -e
@@ -30,17 +31,16 @@ pub fn direct_append(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
         [ $early = 0 ] && [ $late = 0 ] || { echo "other bytes: $early, $late"; exit 1; }"#,
         ]
         .concat(),
-    )?;
-    s.e2fsck()?;
-    Ok(String::new())
+    )
 }
 
 /// Where a block cannot be had for one part of a file, the other parts are written all the same.
 pub fn mapping_fails(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     s.expected = vec!["this data is lost".into()];
-    s.fresh(lab, "64M", "")?;
-    s.sh(
+    s.judged(
         lab,
+        "64M",
+        "",
         r#"set -e
         tag=/sys/fs/ext4rs/$DISK/errortag/map_allocate
         put() { head -c 4096 /dev/zero | tr '\0' $1 | dd of=file bs=4096 seek=$2 conv=notrunc 2>/dev/null; }
@@ -54,17 +54,16 @@ pub fn mapping_fails(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
         first=$(head -c 4096 file | tr -d 2 | wc -c)
         cd /; umount /mnt
         [ $first = 0 ] || { echo 'what was overwritten is lost'; exit 1; }"#,
-    )?;
-    s.e2fsck()?;
-    Ok(String::new())
+    )
 }
 
 /// Zeroing a range that the disk has no room for keeps nothing reserved; of an allocation that comes
 /// half-way, the file has what there is.
 pub fn zeroing_without_space(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
-    s.fresh(lab, "48M", "-m 0")?;
-    s.sh(
+    s.judged(
         lab,
+        "48M",
+        "-m 0",
         r#"set -e
         mount -t $FS $DEV /mnt; cd /mnt
         truncate -s 64M file
@@ -77,18 +76,17 @@ pub fn zeroing_without_space(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
         [ $size -ge 16777216 ] && [ $space -ge $size ] && [ $space -le $((size + 65536)) ] ||
             { echo "$size bytes in a space of $space"; exit 1; }
         cd /; umount /mnt"#,
-    )?;
-    s.e2fsck()?;
-    Ok(String::new())
+    )
 }
 
 /// A cut that a crash has interrupted is finished by the next mount: the rest of the last block, too,
 /// which a mapping would show.
 pub fn interrupted_truncate(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     s.expected = vec!["borting journal".into(), "ext4rs (".into()];
-    s.fresh(lab, "64M", "")?;
-    s.sh(
+    s.judged(
         lab,
+        "64M",
+        "",
         &[PAUSE, r#"set -e
         tag=/sys/fs/ext4rs/$DISK/errortag/remove
         mount -t $FS -o commit=600 $DEV /mnt
@@ -107,17 +105,16 @@ pub fn interrupted_truncate(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
         [ $(stat -c '%s %b' /mnt/file | tr ' ' -) = 100-8 ] || { stat /mnt/file; exit 1; }
         umount /mnt
         [ $(rest) = 0 ] || { echo "$(rest) bytes are left"; exit 1; }"#].concat(),
-    )?;
-    s.e2fsck()?;
-    Ok(String::new())
+    )
 }
 
 /// `fallocate()` with `O_DSYNC` has committed when it returns.
 pub fn allocation_is_synchronous(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     s.expected = vec!["borting journal".into()];
-    s.fresh(lab, "64M", "")?;
-    s.sh(
+    s.judged(
         lab,
+        "64M",
+        "",
         r#"set -e
         mount -t $FS -o commit=600 $DEV /mnt
         touch /mnt/file; sync
@@ -127,7 +124,5 @@ pub fn allocation_is_synchronous(lab: &Lab<'_>, s: &mut Session) -> Result<Strin
         umount /mnt; mount -t $FS $DEV /mnt
         size=$(stat -c %s /mnt/file); umount /mnt
         [ $size = 1048576 ] || { echo "$size bytes"; exit 1; }"#,
-    )?;
-    s.e2fsck()?;
-    Ok(String::new())
+    )
 }
