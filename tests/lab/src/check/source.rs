@@ -5,7 +5,7 @@
 use super::Lab;
 use crate::cache::{output_of, run_logged, Cache};
 use crate::module::{self, Variant};
-use anyhow::{bail, Result};
+use anyhow::{bail, Context, Result};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -20,6 +20,20 @@ fn logged(cache: &Cache, name: &str, command: &mut Command) -> Result<PathBuf> {
     let _ = std::fs::remove_file(&log);
     run_logged(command, &log)?;
     Ok(log)
+}
+
+/// What the last tests to fail said: all that a run on another machine leaves.
+fn last_panics(text: &str) -> String {
+    const LINES: usize = 8;
+    let mut said = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if line.contains(" panicked at ") {
+            said.push(line);
+            said.extend(lines.next());
+        }
+    }
+    said.split_off(said.len().saturating_sub(LINES)).join("\n")
 }
 
 /// rustfmt finds nothing to change, in the module and in the host crates.
@@ -70,12 +84,11 @@ pub fn module_lints(lab: &Lab<'_>) -> Result<String> {
 
 /// Unit and property tests of the pure rooms and of the tools.
 pub fn host_tests(lab: &Lab<'_>) -> Result<String> {
-    let log = logged(
-        lab.cache,
-        "host-tests.log",
-        &mut cargo(lab.cache, &["test", "--locked", "--workspace"]),
-    )?;
-    let text = std::fs::read_to_string(log)?;
+    let name = "host-tests.log";
+    let args = ["test", "--locked", "--workspace"];
+    let result = logged(lab.cache, name, &mut cargo(lab.cache, &args));
+    let text = std::fs::read_to_string(lab.cache.path("log").join(name))?;
+    result.with_context(|| last_panics(&text))?;
     let passed: u32 = text
         .lines()
         .filter_map(|l| {
