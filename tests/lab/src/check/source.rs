@@ -15,11 +15,14 @@ fn cargo(cache: &Cache, args: &[&str]) -> Command {
     c
 }
 
-fn logged(cache: &Cache, name: &str, command: &mut Command) -> Result<PathBuf> {
-    let log = cache.path("log").join(name);
+fn log(cache: &Cache, name: &str) -> PathBuf {
+    cache.path("log").join(name)
+}
+
+fn logged(cache: &Cache, name: &str, command: &mut Command) -> Result<()> {
+    let log = log(cache, name);
     let _ = std::fs::remove_file(&log);
-    run_logged(command, &log)?;
-    Ok(log)
+    run_logged(command, &log)
 }
 
 /// What the last tests to fail said: all that a run on another machine leaves.
@@ -87,7 +90,7 @@ pub fn host_tests(lab: &Lab<'_>) -> Result<String> {
     let name = "host-tests.log";
     let args = ["test", "--locked", "--workspace"];
     let result = logged(lab.cache, name, &mut cargo(lab.cache, &args));
-    let text = std::fs::read_to_string(lab.cache.path("log").join(name))?;
+    let text = std::fs::read_to_string(log(lab.cache, name))?;
     result.with_context(|| last_panics(&text))?;
     let passed: u32 = text
         .lines()
