@@ -64,7 +64,8 @@ pub fn mount(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
 pub fn superblock(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
     let mut seen = Vec::new();
     for fs in [lab.fs.as_str(), "ext4"] {
-        s.fresh(lab, "256M", "-U 2f0a4b4e-91b6-4d2c-8e1f-0c3f6f6a1d22 -E hash_seed=2f0a4b4e-91b6-4d2c-8e1f-0c3f6f6a1d23")?;
+        // Inode tables are ready: C ext4 fills them at a random moment, which starts the journal.
+        s.fresh(lab, "256M", "-U 2f0a4b4e-91b6-4d2c-8e1f-0c3f6f6a1d22 -E lazy_itable_init=0,hash_seed=2f0a4b4e-91b6-4d2c-8e1f-0c3f6f6a1d23")?;
         let text = s.sh(
             lab,
             &format!(
