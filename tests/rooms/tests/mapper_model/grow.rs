@@ -597,35 +597,54 @@ fn two_writers_and_stores() {
     );
 }
 
-/// What the model is worth. All interleavings are tried here: chance would miss one now and then.
+/// What the model is worth: each step is missed, and for its own reason. All interleavings are
+/// tried here: chance would miss one now and then.
 #[test]
 fn each_step_is_missed_when_it_is_gone() {
-    let cases: [(Without, Task, Vec<Task>); 6] = [
+    let cases: [(Without, &str, Task, Vec<Task>); 6] = [
         (
             Without::Announcing,
+            "shows garbage",
             nothing,
             vec![grow_longer, flush_down, crash],
         ),
-        (Without::Holding, nothing, vec![append, flush_down, crash]),
+        (
+            Without::Holding,
+            "shows garbage",
+            nothing,
+            vec![append, flush_down, crash],
+        ),
         (
             Without::Telling,
+            "shows garbage",
             garbage_on_its_way,
             vec![|f| grow(f, 2 * BLOCK), work, crash],
         ),
-        (Without::Withdrawing, nothing, vec![fault, flush_up, crash]),
+        (
+            Without::Withdrawing,
+            "deadlock",
+            nothing,
+            vec![fault, flush_up, crash],
+        ),
         (
             Without::Waiting,
+            "the size never arrived",
             nothing,
             vec![grow_and_refuse, flush_up, crash],
         ),
         (
             Without::Steps,
+            "shows garbage",
             two_blocks,
             vec![write_over_both, flush_and_store, crash],
         ),
     ];
-    for (without, prepare, tasks) in cases {
+    for (without, reason, prepare, tasks) in cases {
         let found = catch_unwind(AssertUnwindSafe(|| explore_all(without, prepare, tasks)));
-        assert!(found.is_err(), "without {without:?} all went well");
+        let found = found.expect_err(&format!("without {without:?} all went well"));
+        let words = found.downcast_ref::<String>().map(String::as_str);
+        let words = words.or_else(|| found.downcast_ref::<&str>().copied());
+        let words = words.unwrap_or_default();
+        assert!(words.contains(reason), "without {without:?}: {words}");
     }
 }
