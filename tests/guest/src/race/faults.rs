@@ -96,10 +96,6 @@ fn short_copy(scene: &Scene) -> Result<()> {
         syscall(0, 0, $at, 4096) == 4096 or die 'no input';
         open(my $f, '+<', $ARGV[0]) or die $!; sysseek($f, $ARGV[1], 0);
         my $n = syscall(1, fileno($f), $at + 4096 - $ARGV[2], 16384); print $n;";
-    if !std::path::Path::new("/usr/bin/perl").exists() {
-        println!("short_copy: no perl here, only in User Mode Linux");
-        return Ok(());
-    }
     let file = scene.open()?;
     file.set_len(8 * BLOCK)?;
     file.sync_all()?;

@@ -55,6 +55,7 @@ const PROGRAMS: &[&str] = &[
     "getfacl",
     "setfacl",
     "xfs_io",
+    "perl",
 ];
 
 /// Modules that every guest loads when it boots.
