@@ -3,6 +3,7 @@
 //! Process 1 of the guest: mounts what a Linux userland expects, loads the
 //! modules, then serves the host's requests one by one.
 
+mod disks;
 mod port;
 mod root;
 
@@ -26,6 +27,7 @@ pub fn run() -> Result<()> {
     }
     root::mounts()?;
     settings();
+    disks::limit_requests()?;
     load_modules()?;
     serve(port::open()?)
 }

@@ -536,14 +536,7 @@ impl<'a> Judge<'a> {
         disks.extend(self.slots.iter().map(Disk::new));
         let mut guest = boot_with_sqlite(self.lab, disks)?;
         self.log_mark = guest.log_len();
-        // All disks of User Mode Linux share one socket to the thread that does their I/O, with room
-        // for some 280 requests. A disk that finds it full while nothing of its own is under way is
-        // not tried again, and its I/O hangs.
-        let mut script = "for queue in /sys/block/*/queue/nr_requests; do
-            echo 16 > $queue || exit 1
-        done
-        modprobe ext4; guest crash-judge $DEV"
-            .to_owned();
+        let mut script = "modprobe ext4; guest crash-judge $DEV".to_owned();
         for n in 0..SLOTS {
             let disk = self.lab.parts.disk(u8::try_from(n + 1)?);
             script.push_str(&format!(" /dev/{disk}"));
