@@ -14,6 +14,7 @@ use super::shared::Register;
 use shuttle::scheduler::{Schedule, Scheduler, Task, TaskId};
 use std::collections::HashMap;
 use std::io::Write;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Arc, Mutex};
 
 /// What an exploration has seen.
@@ -169,6 +170,16 @@ pub fn all_interleavings(model: impl Fn() + Send + Sync + 'static) -> Explored {
     drop(reset);
     let found = *result.lock().unwrap();
     found
+}
+
+/// What a model that must fail says when it does; nothing, if it does not fail.
+pub fn failure_of(model: impl FnOnce()) -> String {
+    let Err(said) = catch_unwind(AssertUnwindSafe(model)) else {
+        return String::new();
+    };
+    let text = said.downcast_ref::<&str>().map(|s| String::from(*s));
+    let text = text.or_else(|| said.downcast_ref::<String>().cloned());
+    text.expect("a panic with words")
 }
 
 /// Also when the model has failed, others may run in this thread.

@@ -15,7 +15,6 @@ use rooms::mapper::size::{size_after_write, PendingGrow};
 use shuttle::rand::Rng;
 use shuttle::sync::Arc;
 use std::ops::Range;
-use std::panic::{catch_unwind, AssertUnwindSafe};
 
 const BLOCK: u64 = 4096;
 const CELL: u64 = BLOCK / 2;
@@ -640,11 +639,7 @@ fn each_step_is_missed_when_it_is_gone() {
         ),
     ];
     for (without, reason, prepare, tasks) in cases {
-        let found = catch_unwind(AssertUnwindSafe(|| explore_all(without, prepare, tasks)));
-        let found = found.expect_err(&format!("without {without:?} all went well"));
-        let words = found.downcast_ref::<String>().map(String::as_str);
-        let words = words.or_else(|| found.downcast_ref::<&str>().copied());
-        let words = words.unwrap_or_default();
+        let words = explore::failure_of(|| explore_all(without, prepare, tasks));
         assert!(words.contains(reason), "without {without:?}: {words}");
     }
 }
