@@ -212,6 +212,7 @@ const SHORT: &[GuestCheck] = &[
         "debug kernel: interrupted truncate",
         writes::interrupted_truncate,
     ),
+    ("debug kernel: forced races", races::forced),
     ("debug kernel: lockdep watches", debug::lockdep),
     ("debug kernel: leaks", debug::leaks),
 ];
