@@ -70,6 +70,11 @@ u64 ext4rs_helper_inode_peek_iversion(const struct inode *inode)
 	return inode_peek_iversion(inode);
 }
 
+void ext4rs_helper_inode_set_iversion(struct inode *inode, u64 version)
+{
+	inode_set_iversion(inode, version);
+}
+
 void ext4rs_helper_inode_set_iversion_queried(struct inode *inode, u64 version)
 {
 	inode_set_iversion_queried(inode, version);

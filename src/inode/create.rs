@@ -126,7 +126,7 @@ fn fill(birth: &Birth<'_>, inode: &NewInode<Ext4>, operation: &mut Operation<'_>
     let now = inode.touch_mtime();
     inode.set_atime(now);
     inode.set_generation(random::u32());
-    inode.set_version(1);
+    inode.start_version();
     let info = inode.info();
     info.set_origin(Origin {
         seed: geo.inode_seed(inode.ino(), inode.generation()),

@@ -452,6 +452,13 @@ impl<F: FileSystem> Inode<F> {
         unsafe { bindings::inode_set_iversion_queried(self.as_ptr(), version) }
     }
 
+    /// Starts the change counter of a new inode. Nobody has asked for it yet: a write at the moment
+    /// of the creation need not be counted.
+    pub fn start_version(&self) {
+        // SAFETY: The C inode is initialised.
+        unsafe { bindings::inode_set_iversion(self.as_ptr(), 1) }
+    }
+
     /// Counts a change.
     pub fn bump_version(&self) {
         // SAFETY: The C inode is initialised.

@@ -247,6 +247,7 @@ pub fn change_counters(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
                 "set -e
                 mount -t {fs} $DEV /mnt
                 mkdir /mnt/dir
+                touch /mnt/dir/file; sleep 0.1
                 echo one > /mnt/dir/file; sleep 0.1
                 echo two >> /mnt/dir/file; sleep 0.1
                 chmod 600 /mnt/dir/file
@@ -255,8 +256,12 @@ pub fn change_counters(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
                 xfs_io -f -c 'falloc 0 8k' /mnt/dir/mapped; sleep 0.1
                 xfs_io -c 'mmap -rw 0 4k' -c 'mwrite 0 4k' /mnt/dir/mapped
                 cat /mnt/dir/file > /dev/null
+                mkdir /mnt/new; for i in $(seq 100); do echo > /mnt/new/$i; done
                 umount /mnt
-                for f in /dir /dir/file /dir/mapped; do debugfs -R \"stat $f\" $DEV 2>/dev/null | grep -o 'Version: .*'; done"
+                for f in /dir /dir/file /dir/mapped; do debugfs -R \"stat $f\" $DEV 2>/dev/null | grep -o 'Version: .*'; done
+                # A write at the moment of the creation is not counted: the clock has ticked before some.
+                for i in $(seq 100); do echo stat /new/$i; done | debugfs -f - $DEV 2>/dev/null | grep -q 'Version: 0x00000000:00000001' ||
+                    {{ echo 'every first write is counted'; exit 1; }}"
             ),
         )?;
         s.e2fsck()?;
