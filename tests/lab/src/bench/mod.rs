@@ -113,6 +113,20 @@ pub fn run(cache: &Cache, args: &BenchArgs) -> Result<ExitCode> {
         .as_ref()
         .map(|path| Results::load(&cache.repo.join(path)))
         .transpose()?;
+    let stem = match &args.out {
+        Some(path) => cache.repo.join(path),
+        None => cache
+            .path("log")
+            .join(format!("bench-{}", args.mode.name())),
+    };
+    if let Some(dir) = stem.parent() {
+        // Said before the rounds, not after them.
+        ensure!(
+            dir.is_dir(),
+            "OUT: the tool tree has no directory {}; take one of the project's",
+            dir.display()
+        );
+    }
     let (on, place) = args.mode.place(cache)?;
     let parts = Parts::prepare(cache, on)?.with_module_for(cache, "ext4rs")?;
     let clock = Clock::start(&format!("booting {}", parts.kernel.release));
@@ -121,12 +135,6 @@ pub fn run(cache: &Cache, args: &BenchArgs) -> Result<ExitCode> {
 
     let kernel = format!("{} in {place}", parts.kernel.release);
     let mut results = Results::new(&kernel, args.mode.name(), &args.revision);
-    let stem = match &args.out {
-        Some(path) => cache.repo.join(path),
-        None => cache
-            .path("log")
-            .join(format!("bench-{}", args.mode.name())),
-    };
     let (json, svg) = (stem.with_extension("json"), stem.with_extension("svg"));
     for round in 0..rounds {
         let clock = Clock::start(&format!("round {} of {rounds}", round + 1));
