@@ -15,7 +15,7 @@ pub fn grow_beside_a_write(lab: &Lab<'_>, s: &mut Session) -> Result<String> {
         "",
         r#"set -e
         # reads at once, writes later
-        dmsetup create slow --table "0 $(blockdev --getsz $DEV) delay $DEV 0 0 $DEV 0 400"
+        dmsetup create slow --table "0 $(blockdev --getsz $DEV) delay $DEV 0 0 $DEV 0 800"
         mount -t $FS /dev/mapper/slow /mnt
         beside() {
             head -c 5120 /dev/zero | tr '\0' a > /mnt/file; sync

@@ -52,9 +52,9 @@ if [ -e $tags ]; then
     put 1 &
     pause $tags/completion
     put 2 &
-    sleep 1
+    sleep 3
     put 3 &
-    sleep 1
+    sleep 3
     echo off > $tags/completion
     wait
 fi
